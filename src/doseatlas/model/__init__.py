@@ -1,0 +1,53 @@
+"""The words all rooms speak: exams, events, devices, notes, and the errors."""
+
+from doseatlas.model.errors import (
+    DoseAtlasError,
+    MappingError,
+    SettingsError,
+    StoreError,
+    StoreTooNew,
+    TableError,
+    UnreadableObject,
+)
+from doseatlas.model.exam import (
+    Classification,
+    Code,
+    Device,
+    Event,
+    Exam,
+    Filter,
+    Identity,
+    Kind,
+    Note,
+    Patient,
+    Reading,
+    Record,
+    Refusal,
+    Source,
+    Totals,
+)
+
+__all__ = [
+    "Classification",
+    "Code",
+    "Device",
+    "DoseAtlasError",
+    "Event",
+    "Exam",
+    "Filter",
+    "Identity",
+    "Kind",
+    "MappingError",
+    "Note",
+    "Patient",
+    "Reading",
+    "Record",
+    "Refusal",
+    "SettingsError",
+    "Source",
+    "StoreError",
+    "StoreTooNew",
+    "TableError",
+    "Totals",
+    "UnreadableObject",
+]

@@ -1,0 +1,66 @@
+"""What is set, and who set it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from doseatlas.model import SettingsError
+from doseatlas.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def test_without_a_file_the_defaults_hold_and_the_store_is_embedded() -> None:
+    loaded = load_settings({"DOSEATLAS_DATA_DIR": "/somewhere"})
+    assert loaded.settings.identity == "pseudonym"
+    assert loaded.settings.store_url == "sqlite:////somewhere/doseatlas.sqlite"
+    assert loaded.origin["identity"] == "default"
+    assert loaded.origin["data_dir"] == "environment"
+
+
+def test_the_environment_stands_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "doseatlas.toml").write_text('facility = "North"\njobs = 2\narchive = false\n')
+    loaded = load_settings({"DOSEATLAS_FACILITY": "South", "DOSEATLAS_ARCHIVE": "yes"})
+    assert loaded.settings.facility == "South"
+    assert loaded.settings.jobs == 2
+    assert loaded.settings.archive is True
+    assert loaded.origin["jobs"] == "file"
+
+
+def test_limits_of_reading_are_set_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "doseatlas.toml").write_text("[limits]\nmax_depth = 50\n")
+    assert load_settings({}).settings.limits.max_depth == 50
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("colour = 'blue'\n", "colour"),
+        ("jobs = 'many'\n", "jobs"),
+        ("jobs = -1\n", "jobs"),
+        ("identity = 'secret'\n", "identity"),
+        ("identity = \n", "not valid TOML"),
+        ("[limits]\nmax_depths = 3\n", "max_depths"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "doseatlas.toml").write_text(text)
+    with pytest.raises(SettingsError, match=words):
+        load_settings({})
+
+
+def test_a_file_that_is_not_text_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "doseatlas.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match=r"doseatlas\.toml"):
+        load_settings({})
+
+
+def test_a_settings_file_that_is_named_but_absent_is_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"absent\.toml"):
+        load_settings({"DOSEATLAS_SETTINGS": "absent.toml"})
