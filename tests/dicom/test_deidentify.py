@@ -15,12 +15,12 @@ from pydicom.datadict import keyword_for_tag
 
 import doseatlas.dicom
 from doseatlas.dicom.content import ContentItem
-from doseatlas.dicom.deidentification import actions, age_string, deidentify
+from doseatlas.dicom.deidentification import Pseudonyms, actions, age_string, deidentify
 from doseatlas.dicom.encode import encode_element, encode_sequence
 from doseatlas.dicom.item import Item
 from doseatlas.dicom.open import DicomObject, open_object
 from doseatlas.dicom.simulate import encode_exam, exams, plan
-from doseatlas.model.errors import UnreadableObject
+from doseatlas.model import Identity, UnreadableObject
 
 PLACEHOLDERS = (b"ANON", b"Anon", b"REMOVED", b"Unbekannt")
 EQUIPMENT = (0x00080070, 0x00080080, 0x00081010, 0x00081090, 0x00181000)
@@ -44,7 +44,7 @@ KEPT = [
 
 
 def archived(data: bytes, patient: str | None = "P-1", accession: str | None = "A-1") -> bytes:
-    return deidentify(data, patient_pseudonym=patient, accession_pseudonym=accession)
+    return deidentify(data, pseudonymise=lambda _: Pseudonyms(patient, accession)).data
 
 
 def identity(read: DicomObject) -> set[bytes]:
@@ -150,7 +150,7 @@ def test_names_in_texts_private_values_and_nested_sequences_go() -> None:
         encode_sequence(0x0040A370, [request]),
         encode_sequence(0x0040A730, [note + private]),
     )
-    for form in (data, deidentify(data, patient_pseudonym=None, accession_pseudonym=None)):
+    for form in (data, archived(data, None, None)):
         result = archived(form)
         item = open_object(result).item
         for secret in ("Müller", "Änne", "HOSP-4711", "ACC-99", "Who"):
@@ -214,7 +214,7 @@ def test_identity_hidden_in_a_sequence_of_unknown_representation_goes() -> None:
         report(encode_sequence(0x0040A730, [unknown])),
         report(unknown.replace(b"UN", b"SQ")),
     ):
-        assert b"HIDDEN" not in archived(deidentify(data, patient_pseudonym=None, accession_pseudonym=None))
+        assert b"HIDDEN" not in archived(archived(data, None, None))
         assert b"HIDDEN" not in archived(data)
 
 
@@ -232,3 +232,18 @@ def test_every_row_of_the_table_names_a_standard_attribute_and_its_source() -> N
     for row in rows:
         assert keyword_for_tag(int(row["tag"], 16)) == row["keyword"]
         assert row["source"]
+
+
+def test_the_pseudonym_is_asked_for_whom_the_object_states_in_its_own_character_set() -> None:
+    asked: list[str | None] = []
+
+    def pseudonymise(whose: Identity) -> Pseudonyms:
+        asked.append(whose.patient_id)
+        return Pseudonyms("P", None)
+
+    patient = encode_element(0x00100020, b"LO", "Ö-4711".encode())
+    plain = report(encode_element(0x00080005, b"CS", b"ISO_IR 192"), patient)
+    done = deidentify(plain, pseudonymise=pseudonymise)
+    assert asked == ["Ö-4711"]
+    assert done.identity.patient_id == "Ö-4711"
+    assert done.whole

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doseatlas.dicom import read_bytes
-from doseatlas.dicom.deidentification import deidentify
+from doseatlas.dicom.deidentification import Pseudonyms, deidentify
 from doseatlas.dicom.encode import encode_element
 from doseatlas.dicom.limits import Limits
 from doseatlas.dicom.open import open_object
@@ -47,7 +47,7 @@ def read_or_refuse(data: bytes) -> None:
         opened.item.texts(tag)
         opened.item.numbers(tag)
         opened.item.items(tag)
-    open_object(deidentify(data, patient_pseudonym="p", accession_pseudonym=None))
+    open_object(deidentify(data, pseudonymise=lambda _: Pseudonyms("p", None)).data)
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:

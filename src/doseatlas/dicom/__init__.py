@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from doseatlas.dicom.deidentification import deidentify
+    from doseatlas.dicom.deidentification import Deidentified, Pseudonyms, deidentify
     from doseatlas.dicom.dose_sums import common_text, is_fluoroscopy, sum_events, sum_stated
     from doseatlas.dicom.limits import DEFAULT_LIMITS, Limits
     from doseatlas.dicom.open import open_object, open_plain
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "Deidentified",
     "Limits",
+    "Pseudonyms",
     "SourceObject",
     "common_text",
     "deidentify",
@@ -32,7 +34,9 @@ __all__ = [
 
 _HOMES = {
     "DEFAULT_LIMITS": "limits",
+    "Deidentified": "deidentification",
     "Limits": "limits",
+    "Pseudonyms": "deidentification",
     "SourceObject": "sources",
     "common_text": "dose_sums",
     "deidentify": "deidentification",

@@ -18,16 +18,19 @@ import csv
 import datetime as dt
 import re
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple, cast, get_args
 
+from doseatlas.dicom.charset import DEFAULT_CODEC, codec_of
 from doseatlas.dicom.encode import encode_element
+from doseatlas.dicom.header import identity_of
 from doseatlas.dicom.item import NUMBER_FORMATS, Item
 from doseatlas.dicom.limits import DEFAULT_LIMITS, Limits
 from doseatlas.dicom.open import EXPLICIT_LITTLE, IMPLICIT_LITTLE, meta_information, open_plain
 from doseatlas.dicom.parse import LONG_VRS, SHORT_VRS, Unusual, parse_data_set, sequence_end
-from doseatlas.model.errors import TableError, UnreadableObject
+from doseatlas.model import Identity, TableError, UnreadableObject
 
 Action = Literal["remove", "empty", "keep", "patient-pseudonym", "accession-pseudonym"]
 
@@ -84,22 +87,38 @@ def age_string(birth_date: str | None, study_date: str | None) -> str | None:
     return f"{months:03d}M" if months >= 2 else f"{days:03d}D"
 
 
+class Pseudonyms(NamedTuple):
+    """What takes the place of Patient ID and of Accession Number; ``None``: nothing does."""
+
+    patient_id: str | None
+    accession_number: str | None
+
+
+class Deidentified(NamedTuple):
+    """The archive form of an object, whose it was, and ``whole``: it was plainly encoded up to its end."""
+
+    data: bytes
+    identity: Identity
+    whole: bool
+
+
 def deidentify(
-    data: bytes, *, patient_pseudonym: str | None, accession_pseudonym: str | None, limits: Limits = DEFAULT_LIMITS
-) -> bytes:
-    """The archive form of an object: see the module. Pseudonyms take the place of Patient ID and Accession Number.
+    data: bytes, *, pseudonymise: Callable[[Identity], Pseudonyms], limits: Limits = DEFAULT_LIMITS
+) -> Deidentified:
+    """The archive form of an object: see the module. ``pseudonymise`` is asked what stands for whom.
 
     Raises :class:`UnreadableObject` as :func:`doseatlas.dicom.open.open_object` does.
     """
-    pseudonyms = {"patient-pseudonym": patient_pseudonym, "accession-pseudonym": accession_pseudonym}
     try:
-        result = _copy(data, pseudonyms, limits)
+        result = _copy(data, pseudonymise, limits)
         if result is not None:
             return result
         plain = open_plain(data, limits)
         item = plain.parsed.item
-        writer = _Writer(plain.implicit, _secrets(item), pseudonyms)
-        return _file(item, plain.implicit, writer.data_set(item, top=True))
+        identity = identity_of(item)
+        writer = _Writer(plain.implicit, _secrets(item), pseudonymise(identity))
+        written = _file(item, plain.implicit, writer.data_set(item, top=True))
+        return Deidentified(written, identity, plain.read_by == "own" and not plain.parsed.truncated)
     except RecursionError:
         raise UnreadableObject("too-deep", "The object nests sequences too deeply; no dose report does.") from None
 
@@ -115,7 +134,7 @@ class _Element(NamedTuple):
     stop: int
 
 
-def _copy(data: bytes, pseudonyms: dict[str, str | None], limits: Limits) -> bytes | None:
+def _copy(data: bytes, pseudonymise: Callable[[Identity], Pseudonyms], limits: Limits) -> Deidentified | None:
     """The result by copying what is kept; ``None`` when the object needs to be written anew."""
     if data[128:132] != b"DICM" or len(data) > limits.header_bytes:
         return None
@@ -132,9 +151,12 @@ def _copy(data: bytes, pseudonyms: dict[str, str | None], limits: Limits) -> byt
     stated: dict[int, tuple[bytes | None, int, int] | list[Item]] = {
         e.tag: (None if implicit else e.vr, e.value, e.stop) for e in elements if e.vr != b"SQ"
     }
-    top = Item(data, stated)
-    secrets = _secrets(top)
-    writer = _Writer(implicit, secrets, pseudonyms)
+    codec = codec_of(Item(data, stated).raw(_CHARACTER_SET)) if _CHARACTER_SET in stated else DEFAULT_CODEC
+    if codec is None:
+        return None
+    top = Item(data, stated, codec)
+    secrets, identity = _secrets(top), identity_of(top)
+    writer = _Writer(implicit, secrets, pseudonymise(identity))
     parts: dict[int, bytes] = {}
     for element in elements:
         if element.tag >> 16 & 1 or element.tag in writer.actions or element.vr in (b"PN", b"UN"):
@@ -158,7 +180,7 @@ def _copy(data: bytes, pseudonyms: dict[str, str | None], limits: Limits) -> byt
     body = b"".join(parts[tag] for tag in sorted(parts))
     if any(secret in body for secret in secrets):
         return None
-    return _file(top, implicit, body)
+    return Deidentified(_file(top, implicit, body), identity, whole=True)
 
 
 def _top_level(data: bytes, pos: int, implicit: bool) -> list[_Element] | None:
@@ -270,11 +292,14 @@ def _rewritten_sequence(encoded: bytes, implicit: bool, writer: _Writer) -> byte
 class _Writer:
     """Encodes data sets without what identifies people."""
 
-    def __init__(self, implicit: bool, secrets: list[bytes], pseudonyms: dict[str, str | None]) -> None:
+    def __init__(self, implicit: bool, secrets: list[bytes], pseudonyms: Pseudonyms) -> None:
         self.actions = actions()
         self._implicit = implicit
         self._secrets = secrets
-        self._pseudonyms = pseudonyms
+        self._pseudonyms = {
+            "patient-pseudonym": pseudonyms.patient_id,
+            "accession-pseudonym": pseudonyms.accession_number,
+        }
 
     def data_set(self, item: Item, *, top: bool) -> bytes:
         parts: dict[int, bytes] = {}

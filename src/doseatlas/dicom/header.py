@@ -126,14 +126,21 @@ def _age(item: Item, study_date: str | None, notes: Notes) -> float | None:
     birth, study = date_of(item.text(0x00100030)), date_of(study_date)
     if birth is None or study is None or birth > study:
         return stated
-    exact = (study - birth).days / _DAYS_A_YEAR
-    exact = round(exact, 3 if exact < _YOUNG_YEARS else 1)
+    exact = _years_between(birth, study)
     if stated is not None and abs(exact - stated) > _TOLERATED_AGE_DIFFERENCE_YEARS:
         notes.add(
             "age-differs-from-birth-date", f"The age stated is {stated:g} years, by the birth date it is {exact:g}"
         )
         return stated
     return exact
+
+
+def _years_between(birth: dt.date, day: dt.date) -> float:
+    """An age in years, to 0.1 (below two years 0.001), but never rounded up to a birthday that is yet to come."""
+    whole = day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
+    digits = 3 if whole < _YOUNG_YEARS else 1
+    exact = round((day - birth).days / _DAYS_A_YEAR, digits)
+    return min(max(exact, float(whole)), round(whole + 1 - 10**-digits, digits))
 
 
 def stated_age_years(text: str | None) -> float | None:
