@@ -1,0 +1,173 @@
+"""Dosimetry: what stated values mean for the patient, each result with method, source, uncertainty and flags.
+
+What works on images and on whole columns is loaded on first use, as it needs arrays and compiled code.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from doseatlas.dosimetry.calibration import (
+    Affected,
+    CalibrationError,
+    Certificate,
+    CertificateBook,
+    CorrectedValue,
+    QualityFactor,
+    TraceabilityStep,
+    affected,
+    air_kerma,
+    certificate_book,
+    certificate_on,
+    correct,
+    temperature_pressure_factor,
+)
+from doseatlas.dosimetry.ct_effective_dose import Dlp, coefficient_sets, ct_effective_dose
+from doseatlas.dosimetry.cumulative import CumulativeDose, ExamDose, cumulative_dose
+from doseatlas.dosimetry.estimate import DosimetryError, Estimate, NotEstimated
+from doseatlas.dosimetry.exam import DOSIMETRY_COLUMNS, DosimetryColumn, exam_dosimetry
+from doseatlas.dosimetry.exam_skin import (
+    SKIN_DOSE_COLUMNS,
+    SkinTotals,
+    SkinTrigger,
+    exam_skin_dose,
+    exam_skin_map,
+    skin_triggers,
+    triggers_reached,
+)
+from doseatlas.dosimetry.mammography import MammographyCheck, check_mammography
+from doseatlas.dosimetry.median_interval import MedianInterval, median_interval
+from doseatlas.dosimetry.nuclear import (
+    ActivityComparison,
+    card_activity_mbq,
+    compare_activity,
+    consensus_activity_mbq,
+    nuclear_effective_dose,
+)
+from doseatlas.dosimetry.overscan import overscan_flag, overscan_mm
+from doseatlas.dosimetry.patient_size import PatientSize, effective_diameter_mm, size_from_height_and_weight
+from doseatlas.dosimetry.projection import (
+    entrance_surface,
+    incident_from_kap,
+    incident_from_output,
+    incident_from_reference,
+    kap_unit_flag,
+    projection_effective_dose,
+)
+from doseatlas.dosimetry.ssde import phantom_ratio, size_factor, ssde
+from doseatlas.dosimetry.tables import nuclear_agent
+
+if TYPE_CHECKING:
+    from doseatlas.dosimetry.columns import Column, corrected_column, ct_effective_dose_column, ssde_column
+    from doseatlas.dosimetry.ct_scan import AxialImage, ScanProfile, dlp_by_region, scan_profile, size_of_profile
+    from doseatlas.dosimetry.localiser import (
+        LocaliserCalibration,
+        calibrate,
+        line_diameters_mm,
+        line_sums,
+        magnification_off_centre,
+        size_from_lines,
+    )
+    from doseatlas.dosimetry.mart_columns import with_dosimetry
+    from doseatlas.dosimetry.water_equivalent import BodySection, body_section
+
+__all__ = [
+    "DOSIMETRY_COLUMNS",
+    "SKIN_DOSE_COLUMNS",
+    "ActivityComparison",
+    "Affected",
+    "AxialImage",
+    "BodySection",
+    "CalibrationError",
+    "Certificate",
+    "CertificateBook",
+    "Column",
+    "CorrectedValue",
+    "CumulativeDose",
+    "Dlp",
+    "DosimetryColumn",
+    "DosimetryError",
+    "Estimate",
+    "ExamDose",
+    "LocaliserCalibration",
+    "MammographyCheck",
+    "MedianInterval",
+    "NotEstimated",
+    "PatientSize",
+    "QualityFactor",
+    "ScanProfile",
+    "SkinTotals",
+    "SkinTrigger",
+    "TraceabilityStep",
+    "affected",
+    "air_kerma",
+    "body_section",
+    "calibrate",
+    "card_activity_mbq",
+    "certificate_book",
+    "certificate_on",
+    "check_mammography",
+    "coefficient_sets",
+    "compare_activity",
+    "consensus_activity_mbq",
+    "correct",
+    "corrected_column",
+    "ct_effective_dose",
+    "ct_effective_dose_column",
+    "cumulative_dose",
+    "dlp_by_region",
+    "effective_diameter_mm",
+    "entrance_surface",
+    "exam_dosimetry",
+    "exam_skin_dose",
+    "exam_skin_map",
+    "incident_from_kap",
+    "incident_from_output",
+    "incident_from_reference",
+    "kap_unit_flag",
+    "line_diameters_mm",
+    "line_sums",
+    "magnification_off_centre",
+    "median_interval",
+    "nuclear_agent",
+    "nuclear_effective_dose",
+    "overscan_flag",
+    "overscan_mm",
+    "phantom_ratio",
+    "projection_effective_dose",
+    "scan_profile",
+    "size_factor",
+    "size_from_height_and_weight",
+    "size_from_lines",
+    "size_of_profile",
+    "skin_triggers",
+    "ssde",
+    "ssde_column",
+    "temperature_pressure_factor",
+    "triggers_reached",
+    "with_dosimetry",
+]
+
+_LAZY = {
+    "columns": ("Column", "corrected_column", "ct_effective_dose_column", "ssde_column"),
+    "ct_scan": ("AxialImage", "ScanProfile", "dlp_by_region", "scan_profile", "size_of_profile"),
+    "localiser": (
+        "LocaliserCalibration",
+        "calibrate",
+        "line_diameters_mm",
+        "line_sums",
+        "magnification_off_centre",
+        "size_from_lines",
+    ),
+    "mart_columns": ("with_dosimetry",),
+    "water_equivalent": ("BodySection", "body_section"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the module of a public name on first use."""
+    home = next((home for home, names in _LAZY.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

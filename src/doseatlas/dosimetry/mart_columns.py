@@ -1,0 +1,127 @@
+"""Which dosimetric columns do the exams of a whole table get, from the columns that say what they state?
+
+For tables that were not derived exam by exam, such as made-up ones. What needs single events (size-specific dose,
+phantoms of single scans) stays null, as does all that tells why a value is missing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from doseatlas.dosimetry.calibration import CertificateBook
+from doseatlas.dosimetry.columns import corrected_column, ct_effective_dose_column
+from doseatlas.dosimetry.estimate import Estimate
+from doseatlas.dosimetry.exam import CORRECTED_COLUMNS, DISPLAY_TOLERANCE, DISPLAYS, DOSIMETRY_COLUMNS
+from doseatlas.dosimetry.exam_skin import SKIN_DOSE_COLUMNS
+from doseatlas.dosimetry.nuclear import nuclear_effective_dose
+from doseatlas.dosimetry.projection import projection_effective_dose
+from doseatlas.dosimetry.tables import ct_regions, nuclear_agent
+from doseatlas.reference import coefficients
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Texts = npt.NDArray[np.object_]
+
+_ARROW: dict[str, Any] = {"float64": pa.float64(), "string": pa.string(), "list<string>": pa.list_(pa.string())}
+
+
+def with_dosimetry(exams: pa.Table) -> pa.Table:
+    """Return a table of exams (columns of the mart) with its dosimetric columns in place of any it had.
+
+    Displayed values count as they are, with the tolerance of their display; the effective dose is that of the default
+    coefficients.
+    """
+    kinds = _texts(exams, "kind")
+    found: dict[str, pa.Array] = {}
+    effective, uncertainty = np.full(len(kinds), np.nan), np.full(len(kinds), np.nan)
+    sets: Texts = np.full(len(kinds), None, object)
+    displayed = np.zeros(len(kinds), bool)
+    for kind, quantities in DISPLAYS.items():
+        own = np.flatnonzero(kinds == kind)
+        for quantity in quantities:
+            values, relative = np.full(len(kinds), np.nan), np.full(len(kinds), np.nan)
+            values[own], relative[own] = _as_displayed(quantity, _floats(exams, quantity)[own])
+            displayed |= np.isfinite(values)
+            corrected, uncertain = CORRECTED_COLUMNS[quantity]
+            found[corrected], found[uncertain] = (
+                pa.array(values, from_pandas=True),
+                pa.array(relative, from_pandas=True),
+            )
+        part = exams.take(pa.array(own))
+        effective[own], uncertainty[own], sets[own] = _EFFECTIVE[kind](part)
+    known = np.isfinite(effective)
+    found["effective_dose_msv"] = pa.array(effective, from_pandas=True)
+    found["effective_dose_uncertainty_msv"] = pa.array(np.where(known, uncertainty, np.nan), from_pandas=True)
+    found["effective_dose_set"] = pa.array(sets, pa.string(), mask=~known)
+    found["calibration"] = pa.array(np.full(len(kinds), DISPLAY_TOLERANCE, object), pa.string(), mask=~displayed)
+    columns = (*DOSIMETRY_COLUMNS, *SKIN_DOSE_COLUMNS)
+    exams = exams.drop_columns([column.name for column in columns if column.name in exams.column_names])
+    for column in columns:
+        exams = exams.append_column(column.name, found.get(column.name, pa.nulls(len(kinds), _ARROW[column.type])))
+    return exams
+
+
+def _as_displayed(quantity: str, displayed: Floats) -> tuple[Floats, Floats]:
+    nobody = np.full(len(displayed), -1)
+    days = np.full(len(displayed), np.datetime64("NaT"), "datetime64[D]")
+    values, relative = corrected_column(quantity, displayed, nobody, [], days, CertificateBook())
+    return values, relative
+
+
+def _ct(exams: pa.Table) -> tuple[Floats, Floats, Texts]:
+    dlp, relative = _as_displayed("dlp_mgy_cm", _floats(exams, "dlp_mgy_cm"))
+    procedures, inverse = np.unique(_texts(exams, "procedure").astype(str), return_inverse=True)
+    regions = [known.regions if (known := ct_regions().get(name)) else frozenset[str]() for name in procedures]
+    phantom = np.nan_to_num(_floats(exams, "phantom_cm")).astype(np.int64)
+    dose = ct_effective_dose_column(dlp, phantom, inverse, regions, _floats(exams, "age_years"), dlp_relative=relative)
+    return dose.values, dose.uncertainty, np.full(len(dlp), coefficients.DEFAULT_CT_SET, object)
+
+
+def _projection(exams: pa.Table) -> tuple[Floats, Floats, Texts]:
+    kap, relative = _as_displayed("kap_gy_cm2", _floats(exams, "kap_gy_cm2"))
+    procedures, inverse = np.unique(_texts(exams, "procedure").astype(str), return_inverse=True)
+    adult = coefficients.ADULT_AGE_YEARS
+    each = [projection_effective_dose(1.0, name, adult) for name in procedures]
+    values, own, sets = _per_unit(each, inverse, kap)
+    children = ~(_floats(exams, "age_years") >= adult)
+    values[children] = np.nan
+    return values, values * np.hypot(own, relative), sets
+
+
+def _nuclear(exams: pa.Table) -> tuple[Floats, Floats, Texts]:
+    activity, relative = _as_displayed("administered_activity_mbq", _floats(exams, "administered_activity_mbq"))
+    keys = list(
+        zip(_texts(exams, "radiopharmaceutical"), _texts(exams, "procedure"), _floats(exams, "age_years"), strict=True)
+    )
+    different = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    each = [
+        nuclear_effective_dose(1.0, nuclear_agent(name, None, procedure), None if np.isnan(age) else float(age))
+        for name, procedure, age in different
+    ]
+    values, own, sets = _per_unit(each, np.array([different[key] for key in keys], np.int64), activity)
+    return values, values * np.hypot(own, relative), sets
+
+
+def _per_unit(each: list[Any], inverse: npt.NDArray[np.int64], amount: Floats) -> tuple[Floats, Floats, Texts]:
+    """Return doses of amounts from the doses of one unit, their relative uncertainty, and their coefficient set."""
+    known = [one if isinstance(one, Estimate) else None for one in each]
+    per_unit = np.array([one.value if one else np.nan for one in known] or [np.nan])
+    relative = np.array([one.relative_standard_uncertainty if one else np.nan for one in known] or [np.nan])
+    sets = np.array([one.coefficient_set if one else None for one in known] or [None], object)
+    return per_unit[inverse] * amount, relative[inverse], sets[inverse]
+
+
+_EFFECTIVE = {"ct": _ct, "projection": _projection, "nuclear": _nuclear}
+
+
+def _floats(exams: pa.Table, name: str) -> Floats:
+    return np.asarray(exams[name].cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+
+
+def _texts(exams: pa.Table, name: str) -> Texts:
+    return np.asarray(exams[name].to_numpy(zero_copy_only=False), object)

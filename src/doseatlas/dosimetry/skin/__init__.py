@@ -1,0 +1,67 @@
+"""Peak skin dose: a dose map on the patient's skin from the irradiation events of dose reports.
+
+The functions are loaded on first use: they need NumPy and compiled code, the records do not.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from doseatlas.dosimetry.skin.engine import skin_dose
+    from doseatlas.dosimetry.skin.phantom import (
+        HEIGHT_CM,
+        SHAPES,
+        WEIGHT_KG,
+        Mesh,
+        PhantomError,
+        mesh_of_cells,
+        mesh_of_triangles,
+    )
+    from doseatlas.dosimetry.skin.placement import regions
+    from doseatlas.dosimetry.skin.render import skin_dose_html
+    from doseatlas.dosimetry.skin.result import Options, Orientation, SkinDose, SkinDoseError, SkinMap
+
+__all__ = [
+    "HEIGHT_CM",
+    "SHAPES",
+    "WEIGHT_KG",
+    "Mesh",
+    "Options",
+    "Orientation",
+    "PhantomError",
+    "SkinDose",
+    "SkinDoseError",
+    "SkinMap",
+    "mesh_of_cells",
+    "mesh_of_triangles",
+    "regions",
+    "skin_dose",
+    "skin_dose_html",
+]
+
+_HOMES = {
+    "HEIGHT_CM": "phantom",
+    "SHAPES": "phantom",
+    "WEIGHT_KG": "phantom",
+    "Mesh": "phantom",
+    "PhantomError": "phantom",
+    "mesh_of_cells": "phantom",
+    "mesh_of_triangles": "phantom",
+    "regions": "placement",
+    "skin_dose": "engine",
+    "skin_dose_html": "render",
+    "Options": "result",
+    "Orientation": "result",
+    "SkinDose": "result",
+    "SkinDoseError": "result",
+    "SkinMap": "result",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the module of a public name on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

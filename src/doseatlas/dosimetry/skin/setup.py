@@ -1,0 +1,298 @@
+"""What does each irradiation event state about its beam, in numbers that the engine can use?
+
+Events become columns (:class:`Setup`), one row a beam; a rotational run becomes several. An event without an angle,
+a distance or a kerma cannot be placed: it is left out and counted, and what had to be assumed is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import nan
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from doseatlas.dosimetry.skin.coordinates import Coordinates
+from doseatlas.model import Event, Filter
+
+Floats = npt.NDArray[np.float64]
+
+REFERENCE_POINT_CM = 15.0
+"""From the isocentre towards the source (IEC 60601-2-43, 21 CFR 1020.30)."""
+ROTATION_STEP_DEG = 3.0
+MOST_STEPS = 120
+ISOCENTRE_CM = (30.0, 150.0)
+DETECTOR_CM = (40.0, 250.0)
+LARGEST_FIELD_CM2 = 48.0**2
+"""Of any flat detector on a C-arm, about 43 cm x 43 cm, with a margin."""
+TABLE_LIMIT_CM = 400.0
+LARGEST_KERMA_MGY = 100_000.0
+"""Of one event; more than a tube gives in hours."""
+ASSUMED_KV = 80.0
+ABSURD = 1e12
+
+
+class Setup(NamedTuple):
+    """Beams as columns. Angles are in degrees in the senses of the room axes, lengths in cm, kerma in mGy.
+
+    ``field_x_cm`` and ``field_z_cm`` (n, 2) are the field's edges at the detector across and along the patient, seen
+    from the central ray; ``table_cm`` (n, 3) is the table's reference point in the room; ``table_deg`` (n, 3) are its
+    horizontal rotation, head tilt and cradle tilt. ``event`` is the position of the beam's event.
+    """
+
+    event: npt.NDArray[np.int64]
+    kerma_mgy: Floats
+    kap_gy_cm2: Floats
+    source_to_reference_cm: Floats
+    source_to_isocentre_cm: Floats
+    source_to_detector_cm: Floats
+    primary_deg: Floats
+    secondary_deg: Floats
+    field_rotation_deg: Floats
+    field_x_cm: Floats
+    field_z_cm: Floats
+    table_cm: Floats
+    table_deg: Floats
+    kv: Floats
+    al_mm: Floats
+    cu_mm: Floats
+
+
+class Placed(NamedTuple):
+    """The beams that can be placed; which events cannot, by reason; and what was assumed."""
+
+    setup: Setup
+    left_out: dict[str, list[int]]
+    assumptions: tuple[str, ...]
+
+
+def setup_of(events: Sequence[Event], rows: Coordinates, tube_filtration_mm_al: float) -> Placed:
+    """Return the beams of one device's events."""
+    columns = _columns(events, rows)
+    assumed: list[str] = [] if rows.name == "dicom" else [rows.message + "."]
+    isocentre = columns["source_to_isocenter_mm"] / 10
+    reference = _reference_distance(columns["source_to_reference_point_mm"] / 10, isocentre, assumed)
+    detector, area = _field(columns, isocentre, reference, assumed)
+    kerma = _kerma(columns, area, detector, reference, assumed)
+    reasons = {
+        "no reference air kerma, or one that cannot be": ~_within(kerma, (0.0, LARGEST_KERMA_MGY)),
+        "no angle, or one beyond 180 degrees": ~(
+            (np.abs(columns["primary_angle_deg"]) <= 180) & (np.abs(columns["secondary_angle_deg"]) <= 180)
+        ),
+        "no plausible distance from source to isocentre": ~_within(isocentre, ISOCENTRE_CM),
+        "no plausible field size": ~np.isfinite(area),
+    }
+    out = np.logical_or.reduce(list(reasons.values())) | (kerma == 0)
+    left_out = {reason: np.flatnonzero(wrong & (kerma != 0)).tolist() for reason, wrong in reasons.items()}
+    keep = np.flatnonzero(~out)
+    kv, al, cu = _quality(events, columns["kvp"], keep, tube_filtration_mm_al, assumed)
+    side_x, side_z = _sides(columns, area, detector)
+    table, table_deg = _table(columns, keep, assumed)
+    count = len(events)
+    setup = Setup(
+        event=np.arange(count),
+        kerma_mgy=kerma,
+        kap_gy_cm2=np.where(columns["kap_gy_cm2"] >= 0, columns["kap_gy_cm2"], np.nan),
+        source_to_reference_cm=reference,
+        source_to_isocentre_cm=isocentre,
+        source_to_detector_cm=detector,
+        primary_deg=rows.primary_sign * columns["primary_angle_deg"],
+        secondary_deg=rows.secondary_sign * columns["secondary_angle_deg"],
+        field_rotation_deg=np.zeros(count),
+        field_x_cm=np.column_stack((-side_x / 2, side_x / 2)),
+        field_z_cm=np.column_stack((-side_z / 2, side_z / 2)),
+        table_cm=table,
+        table_deg=table_deg,
+        kv=kv,
+        al_mm=al,
+        cu_mm=cu,
+    )
+    ends = (
+        rows.primary_sign * columns["primary_end_angle_deg"],
+        rows.secondary_sign * columns["secondary_end_angle_deg"],
+    )
+    setup = _split_rotations(setup, keep, ends, assumed)
+    return Placed(setup, {reason: some for reason, some in left_out.items() if some}, tuple(assumed))
+
+
+def take(setup: Setup, rows: Any) -> Setup:
+    """Return the beams of these rows."""
+    return Setup(*(column[rows] for column in setup))
+
+
+_FIELDS = (
+    "reference_air_kerma_mgy",
+    "kap_gy_cm2",
+    "kvp",
+    "primary_angle_deg",
+    "secondary_angle_deg",
+    "primary_end_angle_deg",
+    "secondary_end_angle_deg",
+    "source_to_isocenter_mm",
+    "source_to_detector_mm",
+    "source_to_reference_point_mm",
+    "collimated_field_area_cm2",
+    "collimated_field_width_mm",
+    "collimated_field_height_mm",
+    "table_horizontal_rotation_deg",
+    "table_head_tilt_deg",
+    "table_cradle_tilt_deg",
+)
+
+
+def _columns(events: Sequence[Event], rows: Coordinates) -> dict[str, Floats]:
+    axes = (("x", rows.x_field, rows.x_sign), ("y", rows.y_field, rows.y_sign), ("z", rows.z_field, rows.z_sign))
+    fields = attrgetter(*_FIELDS, *(field for _, field, _ in axes))
+    stated = [nan if value is None else value for event in events for value in fields(event)]
+    table = np.array(stated, np.float64).reshape(len(events), -1).T
+    # What is not a number, or beyond any unit, is not stated.
+    table[~(np.abs(table) < ABSURD)] = np.nan
+    found = dict(zip(_FIELDS, table, strict=False))
+    for (axis, _, sign), column in zip(axes, table[len(_FIELDS) :], strict=True):
+        found[axis] = column * (sign / 10)
+    return found
+
+
+def _within(values: Floats, limits: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    return (values >= limits[0]) & (values <= limits[1])
+
+
+def _reference_distance(stated: Floats, isocentre: Floats, assumed: list[str]) -> Floats:
+    """Return the distance from the source to the point at which the kerma is stated."""
+    usable = (stated > 20) & (stated < isocentre + 30)
+    missing = int(np.count_nonzero(~usable & np.isfinite(isocentre)))
+    if missing:
+        assumed.append(
+            "The reference point is taken to lie 15 cm from the isocentre towards the source (IEC 60601-2-43; "
+            f"events: {missing})."
+        )
+    return np.where(usable, stated, isocentre - REFERENCE_POINT_CM)
+
+
+def _field(
+    columns: dict[str, Floats], isocentre: Floats, reference: Floats, assumed: list[str]
+) -> tuple[Floats, Floats]:
+    """Return the distance from source to detector, and the field's area there (NaN where nothing gives it)."""
+    detector = columns["source_to_detector_mm"] / 10
+    known = _within(detector, DETECTOR_CM) & (detector > reference)
+    stated = columns["collimated_field_area_cm2"]
+    product = columns["collimated_field_width_mm"] * columns["collimated_field_height_mm"] / 100
+    stated = np.where(stated > 0, stated, product)
+    fits = known & (stated > 1) & (stated <= LARGEST_FIELD_CM2)
+    detector = np.where(known, detector, isocentre + 30)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        # Kerma-area product over kerma, both of one beam, is the field's area where the kerma is stated.
+        from_kap = columns["kap_gy_cm2"] * 1000 / columns["reference_air_kerma_mgy"] * (detector / reference) ** 2
+    usable = (from_kap > 1) & (from_kap <= 2 * LARGEST_FIELD_CM2)
+    filled = int(np.count_nonzero(~fits & usable))
+    if filled:
+        assumed.append(f"The field is a square whose area is kerma-area product over kerma (events: {filled}).")
+    both = fits & usable
+    odd = both & (np.abs(np.log(np.where(both, from_kap, 1) / np.where(both, stated, 1))) > np.log(1.3))
+    if odd.any():
+        assumed.append(
+            "The stated field is used although it differs by over 30 % from kerma-area product over kerma "
+            f"(events: {int(odd.sum())})."
+        )
+    return detector, np.where(fits, stated, np.where(usable, from_kap, np.nan))
+
+
+def _kerma(columns: dict[str, Floats], area: Floats, detector: Floats, reference: Floats, assumed: list[str]) -> Floats:
+    """Return the air kerma at the reference point; where it is not stated, kerma-area product over the field's area."""
+    kerma = columns["reference_air_kerma_mgy"]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        from_kap = columns["kap_gy_cm2"] * 1000 / (area * (reference / detector) ** 2)
+    filled = int(np.count_nonzero(np.isnan(kerma) & (from_kap >= 0)))
+    if filled:
+        assumed.append(f"The kerma is not stated; it is kerma-area product over the field's area (events: {filled}).")
+    return np.where(np.isnan(kerma), from_kap, kerma)
+
+
+def _sides(columns: dict[str, Floats], area: Floats, detector: Floats) -> tuple[Floats, Floats]:
+    """Return the field's sides across and along the patient: as stated where they give the area, else a square's."""
+    width, height = columns["collimated_field_width_mm"] / 10, columns["collimated_field_height_mm"] / 10
+    square = np.sqrt(area)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        agrees = (width > 1) & (height > 1) & (np.abs(width * height / area - 1) < 0.1)
+    return np.where(agrees, width, square), np.where(agrees, height, square)
+
+
+def _table(columns: dict[str, Floats], keep: npt.NDArray[np.int64], assumed: list[str]) -> tuple[Floats, Floats]:
+    """Return positions (NaN where not stated) and angles of the table."""
+    table = np.column_stack((columns["x"], columns["y"], columns["z"]))
+    absurd = np.abs(table) > TABLE_LIMIT_CM
+    if absurd[keep].any():
+        assumed.append(
+            f"Table positions beyond {TABLE_LIMIT_CM / 100:g} m are not used ({int(absurd[keep].sum())} values)."
+        )
+        table[absurd] = np.nan
+    names = ("table_horizontal_rotation_deg", "table_head_tilt_deg", "table_cradle_tilt_deg")
+    angles = np.column_stack([columns[name] for name in names])
+    unknown = ~(np.abs(angles) <= 180)
+    if unknown[keep].any():
+        assumed.append("The table is taken as level and straight where its rotation or tilt is not stated.")
+    return table, np.where(unknown, 0.0, angles)
+
+
+def _quality(
+    events: Sequence[Event], kv: Floats, keep: npt.NDArray[np.int64], tube_mm_al: float, assumed: list[str]
+) -> tuple[Floats, Floats, Floats]:
+    """Return tube voltage and filtration; 80 kV where none is stated."""
+    known = _within(kv, (20.0, 200.0))
+    if not known[keep].all():
+        assumed.append(
+            f"{ASSUMED_KV:g} kV is assumed where no tube voltage is stated (events: {int((~known[keep]).sum())})."
+        )
+    thickness = {filters: _filters(filters) for filters in {event.filters for event in events}}
+    al, cu = np.array([thickness[event.filters][:2] for event in events]).T
+    others = {other for _, _, other in thickness.values() if other}
+    if others:
+        assumed.append(f"Filters of {', '.join(sorted(others))} are not counted in the beam quality.")
+    assumed.append(f"The tube itself filters like {tube_mm_al:g} mm aluminium.")
+    return np.where(known, kv, ASSUMED_KV), al + tube_mm_al, cu
+
+
+def _filters(filters: tuple[Filter, ...]) -> tuple[float, float, str]:
+    """Return added aluminium and copper (mm), and the materials that are neither."""
+    al = cu = 0.0
+    others = []
+    for one in filters:
+        stated = [mm for mm in (one.thickness_min_mm, one.thickness_max_mm) if mm is not None and 0 <= mm < 50]
+        mm = sum(stated) / len(stated) if stated else 0.0
+        material = (one.material or "").lower()
+        if "alumi" in material:
+            al += mm
+        elif "copper" in material:
+            cu += mm
+        elif mm:
+            others.append(one.material or "an unstated material")
+    return al, cu, ", ".join(others)
+
+
+def _split_rotations(
+    setup: Setup, keep: npt.NDArray[np.int64], ends: tuple[Floats, Floats], assumed: list[str]
+) -> Setup:
+    """Return the beams kept, a rotational run as beams of equal kerma at even angles."""
+    turn_1 = np.where(np.abs(ends[0]) <= 180, ends[0] - setup.primary_deg, 0.0)
+    turn_2 = np.where(np.abs(ends[1]) <= 180, ends[1] - setup.secondary_deg, 0.0)
+    steps = np.ceil(np.maximum(np.abs(turn_1), np.abs(turn_2))[keep] / ROTATION_STEP_DEG)
+    steps = np.clip(steps, 1, MOST_STEPS).astype(np.int64)
+    if (steps == 1).all():
+        return take(setup, keep)
+    assumed.append(
+        f"A rotational run is spread evenly from its first to its last angle, a beam every {ROTATION_STEP_DEG:g} "
+        f"degrees of the same kerma (runs: {int((steps > 1).sum())})."
+    )
+    rows = np.repeat(keep, steps)
+    first = np.repeat(np.cumsum(steps) - steps, steps)
+    along = (np.arange(len(rows)) - first + 0.5) / np.repeat(steps, steps)
+    along[np.repeat(steps, steps) == 1] = 0.0
+    split = take(setup, rows)
+    return split._replace(
+        kerma_mgy=split.kerma_mgy / np.repeat(steps, steps),
+        kap_gy_cm2=split.kap_gy_cm2 / np.repeat(steps, steps),
+        primary_deg=split.primary_deg + along * turn_1[rows],
+        secondary_deg=split.secondary_deg + along * turn_2[rows],
+    )

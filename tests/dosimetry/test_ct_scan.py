@@ -1,0 +1,112 @@
+"""SSDE along z follows size and tube current; its mean is over the length, and images left out are counted."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+import pytest
+from tests.dosimetry.phantoms import INTERCEPT, PIXEL_MM, Ellipse, hounsfield, stored
+
+from doseatlas.dosimetry import (
+    AxialImage,
+    DosimetryError,
+    NotEstimated,
+    ScanProfile,
+    dlp_by_region,
+    overscan_flag,
+    overscan_mm,
+    scan_profile,
+    size_factor,
+    size_of_profile,
+)
+
+THIN, WIDE = (stored(hounsfield([Ellipse(a, b)])) for a, b in ((120, 90), (180, 130)))
+THIN_MM, WIDE_MM = 2 * sqrt(120 * 90), 2 * sqrt(180 * 130)
+
+
+def image(z_mm: float, pixels: np.ndarray[tuple[int, ...], np.dtype[np.int16]] = THIN, **more: float) -> AxialImage:
+    return AxialImage(z_mm, pixels, (PIXEL_MM, PIXEL_MM), 1.0, INTERCEPT, **more)
+
+
+def profile(images: list[AxialImage], ctdi: float | None = 10.0) -> ScanProfile:
+    found = scan_profile(images, ctdi_vol_mgy=ctdi, phantom_cm=32, region="body")
+    assert isinstance(found, ScanProfile), found
+    return found
+
+
+def factor(diameter_mm: float) -> float:
+    found = size_factor(diameter_mm, 32, "body")
+    assert found is not None
+    return found
+
+
+def test_the_mean_is_over_z_and_the_centre_is_the_middle_of_the_range() -> None:
+    found = profile([image(20, WIDE), image(0), image(10, WIDE)])
+    assert [point.z_mm for point in found.points] == [0, 10, 20]
+    assert found.mean.value == pytest.approx(10 * (factor(THIN_MM) + 2 * factor(WIDE_MM)) / 3, rel=2e-3)
+    assert found.central.value == pytest.approx(10 * factor(WIDE_MM), rel=2e-3)
+    assert found.mean_diameter_mm == pytest.approx((THIN_MM + 2 * WIDE_MM) / 3, rel=5e-3)
+    assert size_of_profile(found).diameter_mm == found.mean_diameter_mm
+    assert "3 images" in found.mean.method
+
+
+def test_images_far_apart_stand_for_more_of_the_scan() -> None:
+    found = profile([image(0), image(10), image(50, WIDE)])
+    weights = np.array([10, 25, 40]) / 75
+    values = 10 * np.array([factor(THIN_MM), factor(THIN_MM), factor(WIDE_MM)])
+    assert found.mean.value == pytest.approx(float(weights @ values), rel=2e-3)
+
+
+def test_tube_current_modulation_is_followed_and_a_ctdi_of_each_image_comes_first() -> None:
+    images = [image(0, tube_current_ma=100), image(10, tube_current_ma=300)]
+    assert [point.ctdi_vol_mgy for point in profile(images).points] == [5.0, 15.0]
+    images = [image(0, tube_current_ma=100, ctdi_vol_mgy=4), image(10, tube_current_ma=300, ctdi_vol_mgy=6)]
+    found = profile(images, ctdi=None)
+    assert [point.ctdi_vol_mgy for point in found.points] == [4.0, 6.0]
+    assert "of each image" in found.mean.method
+
+
+def test_a_second_reconstruction_at_the_same_place_does_not_count_twice() -> None:
+    assert len(profile([image(0), image(0, WIDE), image(10)]).points) == 2
+
+
+def test_an_image_that_gives_no_diameter_is_left_out_and_said() -> None:
+    broken = image(10)._replace(rescale_slope=None)
+    found = profile([image(0), broken, image(20)])
+    assert [(z, reason.code) for z, reason in found.left_out] == [(10, "rescale-not-stated")]
+    assert [flag.code for flag in found.mean.flags] == ["images-left-out"]
+
+
+@pytest.mark.parametrize("images", [[], [image(0)._replace(pixel_spacing_mm=None)], [image(float("nan"))]])
+def test_without_a_usable_image_there_is_no_profile(images: list[AxialImage]) -> None:
+    found = scan_profile(images, ctdi_vol_mgy=10.0, phantom_cm=32, region="body")
+    assert isinstance(found, NotEstimated)
+    assert found.code == "size-not-known"
+
+
+def test_without_phantom_or_ctdi_there_is_no_profile() -> None:
+    for ctdi, phantom, code in ((None, 32, "not-stated"), (10.0, None, "phantom-not-stated")):
+        found = scan_profile([image(0)], ctdi_vol_mgy=ctdi, phantom_cm=phantom, region="body")
+        assert isinstance(found, NotEstimated)
+        assert found.code == code
+
+
+def test_a_scan_over_two_regions_is_split_by_z_where_the_border_is_known() -> None:
+    found = profile([image(z, tube_current_ma=100 if z < 15 else 300) for z in (0, 10, 20, 30)])
+    parts = dlp_by_region(found, 800.0, 32, [("abdomen", 0.0, 14.0), ("chest", 16.0, 25.0)])
+    assert [sorted(part.regions) for part in parts] == [["abdomen"], ["chest"]]
+    assert [part.dlp_mgy_cm for part in parts] == pytest.approx([200.0, 600.0])
+    with pytest.raises(DosimetryError, match="without a range"):
+        dlp_by_region(found, 800.0, 32, [])
+
+
+def test_overscan_is_what_is_irradiated_beyond_the_images_and_the_helix() -> None:
+    assert overscan_mm(350, 0, 295, 5) == pytest.approx(50)
+    assert overscan_mm(None, 0, 295, 5) is None
+    assert overscan_mm(200, 0, 295, 5) is None
+    assert overscan_flag(50, 40, 1.0) is None
+    flag = overscan_flag(150, 40, 1.0)
+    assert flag is not None
+    assert flag.code == "overscan"
+    assert overscan_flag(None, 40, 1.0) is None
