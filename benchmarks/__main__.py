@@ -1,0 +1,99 @@
+"""``make bench``: measure everything, print the ratios first, write ``benchmarks/results.md``.
+
+The data are simulated into ``benchmarks/work`` once and kept for the next run (``make clean`` removes them).
+``python -m benchmarks reading startup`` measures only those and writes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from benchmarks import dosimetry, importing, queries, reading, receiving, registry, sketches, skin, startup
+from benchmarks.measure import Row, machine
+from doseatlas.dicom.simulate import DeviceClass, plan, write_objects
+
+HERE = Path(__file__).parent
+WORK = HERE / "work"
+START, END = dt.date(2024, 1, 1), dt.date(2025, 12, 31)
+
+
+def simulated(name: str, exams: int, device_class: DeviceClass) -> Path:
+    """Return a folder of simulated reports of one class of device, writing it where it is not there yet."""
+    folder = WORK / name
+    if not folder.exists():
+        print(f"simulating {exams:,} {device_class} exams ...", flush=True)
+        world = plan("country", exams=exams, seed=2, start=START, end=END, faults=False, device_classes=(device_class,))
+        with tempfile.TemporaryDirectory(dir=WORK) as unfinished:
+            write_objects(world, Path(unfinished) / name, jobs=os.cpu_count() or 1)
+            (Path(unfinished) / name).rename(folder)
+    return folder
+
+
+def _reading() -> list[Row]:
+    ct = sorted(simulated("ct-20000", 20_000, "ct").rglob("*.dcm"))[:25]
+    angiography = sorted(simulated("angiography-40", 40, "angiography").rglob("*.dcm"))
+    return reading.measure(ct, angiography)
+
+
+def _importing() -> list[Row]:
+    folders = [simulated("ct-20000", 20_000, "ct"), simulated("ct-100000", 100_000, "ct")]
+    return importing.measure(folders, WORK)
+
+
+MEASURES: dict[str, Callable[[], list[Row]]] = {
+    "reading": _reading,
+    "importing": _importing,
+    "queries": lambda: queries.measure(WORK),
+    "registry": lambda: registry.measure(WORK, 10_000_000),
+    "sketches": sketches.measure,
+    "startup": startup.measure,
+    "receiving": lambda: receiving.measure(simulated("ct-20000", 20_000, "ct"), WORK),
+    "dosimetry": dosimetry.measure,
+    "skin": skin.measure,
+}
+# Measured where asked for only: they write 2 and 9 GB into the work folder.
+LARGE: dict[str, Callable[[], list[Row]]] = {
+    "registry-100": lambda: registry.measure(WORK, 100_000_000),
+    "registry-500": lambda: registry.measure(WORK, 500_000_000),
+}
+
+
+def main(asked: list[str]) -> None:
+    """Measure what is asked for, or everything but the large forms."""
+    WORK.mkdir(exist_ok=True)
+    rows: list[Row] = []
+    for name in asked or MEASURES:
+        for row in (MEASURES | LARGE)[name]():
+            print(f"{row.figure:>24}  {row.what}  ({row.bar}: {_verdict(row)})\n{'':26}{row.detail}", flush=True)
+            rows.append(row)
+    if not asked:
+        (HERE / "results.md").write_text(_document(rows), encoding="utf-8")
+        print(f"written to {HERE.name}/results.md")
+
+
+def _verdict(row: Row) -> str:
+    return "no bar" if row.met is None else "met" if row.met else "NOT MET"
+
+
+def _document(rows: Iterable[Row]) -> str:
+    lines = [
+        "# Measured speed and memory",
+        "",
+        f"`make bench`, {dt.date.today():%Y-%m-%d}. Machine: {machine()}. Medians; ratios are of things measured side by "
+        "side in one run. All data are simulated (`doseatlas simulate`).",
+        "",
+        "| what | figure | bar | met | detail |",
+        "| --- | --- | --- | --- | --- |",
+        *(f"| {row.what} | **{row.figure}** | {row.bar} | {_verdict(row)} | {row.detail} |" for row in rows),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
