@@ -64,3 +64,13 @@ def test_a_file_that_is_not_text_is_refused_with_its_name(tmp_path: Path) -> Non
 def test_a_settings_file_that_is_named_but_absent_is_an_error() -> None:
     with pytest.raises(SettingsError, match=r"absent\.toml"):
         load_settings({"DOSEATLAS_SETTINGS": "absent.toml"})
+
+
+def test_the_settings_of_dosimetry_are_checked() -> None:
+    loaded = load_settings({"DOSEATLAS_SKIN_DOSE_FROM_GY": "2", "DOSEATLAS_DOSE_VALUES": "corrected"}).settings
+    assert (loaded.skin_dose_from_gy, loaded.dose_values) == (2.0, "corrected")
+    for name, value in (("SKIN_DOSE_FROM_GY", "0"), ("SKIN_DOSE_FROM_GY", "nan"), ("DOSE_VALUES", "guessed")):
+        with pytest.raises(SettingsError):
+            load_settings({f"DOSEATLAS_{name}": value})
+    with pytest.raises(SettingsError, match="skin_dose_from_gy"):
+        load_settings({"DOSEATLAS_SKIN_DOSE_FROM_GY": "much"})

@@ -6,6 +6,7 @@ The file is the one named by ``DOSEATLAS_SETTINGS``, else ``doseatlas.toml`` in 
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -92,12 +93,129 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     quarantine_mebibytes: int = 1024
 
 
+class MailSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The mail server that alerts leave by; an empty ``host`` sends none.
+
+    ``security``: ``starttls`` (submission, port 587), ``tls`` (port 465) or ``none`` (a relay on this machine).
+    ``trusted_certificates`` is a PEM file for a server whose certificate the system does not know.
+    """
+
+    host: str = ""
+    port: int = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: str = ""
+    password_file: str = ""
+    sender: str = ""
+    trusted_certificates: str = ""
+
+
+class RecipientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told of alerts, by ``email`` or ``webhook`` (signed with the secret in ``secret_file``), or both.
+
+    An empty list stands for all; ``rooms`` are station names or devices as ``exams`` lists them, ``roles`` those that
+    the rules name, ``procedures`` ids of standard procedures.
+    """
+
+    name: str
+    email: str = ""
+    webhook: str = ""
+    secret_file: str = ""
+    roles: tuple[str, ...] = ()
+    facilities: tuple[str, ...] = ()
+    rooms: tuple[str, ...] = ()
+    procedures: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+
+
+class AlertSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which exams are alerted on, and who is told (``docs/alerts.md``).
+
+    ``rules_file`` is the site's own table of rules, which goes before the one that ships. Exams of studies older than
+    ``not_older_than_days`` raise no alert: they are history that is being imported.
+    """
+
+    enabled: bool = True
+    rules_file: str = ""
+    not_older_than_days: int = 31
+    mail: MailSettings = MailSettings()
+    recipients: tuple[RecipientSettings, ...] = ()
+
+
+class AuditSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The audit trail (``docs/audit.md``): its key (empty: ``audit.key`` in the data folder), its size, its source."""
+
+    key_file: str = ""
+    rotate_mebibytes: int = 16
+    source: str = "DoseAtlas"
+
+
+class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A PACS or archive that ``doseatlas fetch`` asks (``docs/fetch.md``), by DICOM or by DICOMweb.
+
+    DICOM: ``ae_title`` and ``address`` (``host:port``); ``retrieve`` ``get`` (C-GET) or ``move`` (C-MOVE to
+    ``move_to``, which is ``doseatlas serve``); with ``trusted_certificates`` the association is over TLS, and shows
+    ``certificate`` and ``private_key`` if they are set. DICOMweb: ``url``, and the file of a bearer token.
+    ``facility`` is the facility that the archive's objects belong to, whatever institution they state.
+    ``whole_ct_series``: take all images of CT series that have no report and no dose screen.
+    """
+
+    name: str
+    ae_title: str = ""
+    address: str = ""
+    retrieve: Literal["get", "move"] = "get"
+    move_to: str = "DOSEATLAS"
+    url: str = ""
+    token_file: str = ""
+    trusted_certificates: str = ""
+    certificate: str = ""
+    private_key: str = ""
+    facility: str | None = None
+    whole_ct_series: bool = False
+
+
+class FetchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How ``doseatlas fetch`` asks archives. ``objects_per_minute`` bounds the load on them; 0 is no bound.
+
+    ``days_back``: how many days before today are asked for when no dates are given.
+    """
+
+    ae_title: str = "DOSEATLAS"
+    archives: tuple[ArchiveSettings, ...] = ()
+    objects_per_minute: int = 600
+    days_back: int = 3
+    timeout_seconds: float = 60
+
+
+class ContextSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where ``doseatlas context listen`` takes HL7 messages, and how it reads them (``docs/context.md``).
+
+    With ``certificate`` and ``private_key`` it listens over TLS only; with ``trusted_certificates`` a sender must show
+    a certificate that these sign. ``addresses``: who may send (none: this machine only). ``accession_fields``: where
+    an order states its accession number, the first that is filled. ``height_codes`` and ``weight_codes``: own codes of
+    observations besides LOINC. ``patient_days``: for how many days before and after it a value that names the patient
+    but no exam holds.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 2575
+    certificate: str = ""
+    private_key: str = ""
+    trusted_certificates: str = ""
+    addresses: tuple[str, ...] = ()
+    accession_fields: tuple[str, ...] = ("IPC-1", "OBR-18")
+    height_codes: tuple[str, ...] = ()
+    weight_codes: tuple[str, ...] = ()
+    patient_days: int = 7
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings, with their defaults.
 
     ``store`` is a database URL (SQLAlchemy form); empty means an SQLite file in ``data_dir``. ``facility`` overrides
     the institution that objects state. ``jobs`` 0 means one per processor. ``drl_set`` empty means the default set;
-    ``drl_files`` are the user's own sets.
+    ``drl_files`` are the user's own sets. ``dose_values``: whether statistics count the values that devices state, or
+    those corrected by calibration certificates. ``skin_dose_from_gy``: reference air kerma (Gy) from which an import
+    computes the peak skin dose; where only a KAP is stated, it over 100 cm2.
     """
 
     store: str = ""
@@ -108,8 +226,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drl_set: str = ""
     drl_files: tuple[str, ...] = ()
     jobs: int = 0
+    dose_values: Literal["stated", "corrected"] = "stated"
+    skin_dose_from_gy: float = 0.5
     limits: ReadLimits = ReadLimits()
     service: ServiceSettings = ServiceSettings()
+    alerts: AlertSettings = AlertSettings()
+    audit: AuditSettings = AuditSettings()
+    fetch: FetchSettings = FetchSettings()
+    context: ContextSettings = ContextSettings()
 
     @property
     def data_path(self) -> Path:
@@ -154,6 +278,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> LoadedSettings:
         ) from None
     if settings.jobs < 0:
         raise SettingsError(f"The setting 'jobs' is {settings.jobs}; it must be 0 (one per processor) or more.")
+    if not (math.isfinite(settings.skin_dose_from_gy) and settings.skin_dose_from_gy > 0):
+        raise SettingsError(
+            f"The setting 'skin_dose_from_gy' is {settings.skin_dose_from_gy:g}; it must be an air kerma above 0, "
+            "in Gy."
+        )
     if not settings.data_dir:
         settings = msgspec.structs.replace(settings, data_dir=str(_default_data_dir()))
     return LoadedSettings(settings, file, origin)
@@ -194,8 +323,13 @@ def _from_text(name: str, text: str) -> object:
         return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(text.lower(), text)
     if name == "jobs":
         return int(text) if text.isdigit() else text
+    if name == "skin_dose_from_gy":
+        try:
+            return float(text)
+        except ValueError:
+            return text
     if name == "drl_files":
         return tuple(part for part in text.split(os.pathsep) if part)
-    if name in ("limits", "service"):
+    if name in ("limits", "service", "alerts", "audit", "fetch", "context"):
         raise SettingsError(f"{PREFIX}{name.upper()} is not supported: set [{name}] in the settings file.")
     return text

@@ -43,3 +43,24 @@ def test_an_age_is_of_the_year_of_life(birth: dt.date, days: int) -> None:
     age = age_of(birth.strftime("%Y%m%d"), study.strftime("%Y%m%d"))
     assert age is not None
     assert whole <= age < whole + 1
+
+
+@pytest.mark.parametrize(
+    ("status", "stated", "noted"),
+    [
+        (1, "not pregnant", False),
+        (2, "possibly pregnant", True),
+        (3, "definitely pregnant", True),
+        (4, None, False),
+        (99, None, False),
+        (None, None, False),
+    ],
+)
+def test_pregnancy_is_kept_and_noted_where_it_is_stated(status: int | None, stated: str | None, noted: bool) -> None:
+    elements = [encode_element(0x00080020, b"DA", b"20240531")]
+    if status is not None:
+        elements.append(encode_element(0x001021C0, b"US", status.to_bytes(2, "little")))
+    notes = Notes()
+    item = open_object(b"".join(elements)).item
+    assert patient_of(item, None, notes).pregnancy_status == stated
+    assert [note.code for note in notes.collected()] == ["pregnancy"] * noted

@@ -11,7 +11,11 @@ import pytest
 from doseatlas.dicom.simulate import mart_arrow, mart_columns
 from doseatlas.dicom.simulate.columns import GROUPS
 from doseatlas.dicom.simulate.tables import faults, protocols, typical_values
+from doseatlas.dosimetry import DOSIMETRY_COLUMNS, SKIN_DOSE_COLUMNS, with_dosimetry
 from doseatlas.store.mart_schema import EXAM_COLUMNS
+
+DERIVED = {column.name for column in (*DOSIMETRY_COLUMNS, *SKIN_DOSE_COLUMNS)}
+DRAWN = [column for column in EXAM_COLUMNS if column.name not in DERIVED]
 
 ARROW: dict[str, Any] = {
     "string": pa.string(),
@@ -29,12 +33,17 @@ def columns() -> dict[str, Any]:
 
 
 def test_columns_are_those_of_the_schema(columns: dict[str, Any]) -> None:
-    assert set(columns) == {column.name for column in EXAM_COLUMNS}
+    assert set(columns) == {column.name for column in DRAWN}
     assert {len(values) for values in columns.values()} == {60_000}
 
 
 def test_the_arrow_table_has_the_types_of_the_schema() -> None:
     table = mart_arrow("facility", 2000, seed=1)
+    assert {field.name: field.type for field in table.schema} == {c.name: ARROW[c.type] for c in DRAWN}
+
+
+def test_with_its_dosimetry_the_table_has_all_columns_of_the_schema() -> None:
+    table = with_dosimetry(mart_arrow("facility", 2000, seed=1))
     assert {field.name: field.type for field in table.schema} == {c.name: ARROW[c.type] for c in EXAM_COLUMNS}
 
 

@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from doseatlas.dicom.deidentification import Deidentified, Pseudonyms, deidentify
+    from doseatlas.dicom.axial import CtImage, read_ct_image
+    from doseatlas.dicom.deidentification import IMPLEMENTATION_CLASS_UID, Deidentified, Pseudonyms, deidentify
     from doseatlas.dicom.dose_sums import common_text, is_fluoroscopy, sum_events, sum_stated
     from doseatlas.dicom.limits import DEFAULT_LIMITS, Limits
     from doseatlas.dicom.open import open_object, open_plain
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "IMPLEMENTATION_CLASS_UID",
+    "CtImage",
     "Deidentified",
     "Limits",
     "Pseudonyms",
@@ -26,6 +29,7 @@ __all__ = [
     "open_object",
     "open_plain",
     "read_bytes",
+    "read_ct_image",
     "read_paths",
     "read_source",
     "sum_events",
@@ -33,8 +37,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CtImage": "axial",
     "DEFAULT_LIMITS": "limits",
     "Deidentified": "deidentification",
+    "IMPLEMENTATION_CLASS_UID": "deidentification",
     "Limits": "limits",
     "Pseudonyms": "deidentification",
     "SourceObject": "sources",
@@ -45,6 +51,7 @@ _HOMES = {
     "open_object": "open",
     "open_plain": "open",
     "read_bytes": "read",
+    "read_ct_image": "axial",
     "read_paths": "read",
     "read_source": "read",
     "sum_events": "dose_sums",

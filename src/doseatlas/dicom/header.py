@@ -7,7 +7,7 @@ import re
 
 from doseatlas.dicom.item import Item
 from doseatlas.dicom.notes import Notes
-from doseatlas.model import Code, Device, Identity, Patient
+from doseatlas.model import Code, Device, Identity, Patient, Pregnancy
 
 SOP_CLASS, SOP_INSTANCE, STUDY, SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
 MODALITY = 0x00080060
@@ -22,6 +22,7 @@ _PROCEDURE_TEXTS = (0x00081030, 0x00321060, 0x00400254)
 _PROCEDURE_CODES = (0x00081032, 0x00321064)
 _REFERENCED_REQUEST = 0x0040A370
 _PREDECESSORS = 0x0040A360
+_PREGNANCY = 0x001021C0
 _DAYS_A_YEAR = 365.2425
 _AGE_UNITS = {"D": 1 / _DAYS_A_YEAR, "W": 7 / _DAYS_A_YEAR, "M": 1 / 12, "Y": 1.0}
 _AGE = re.compile(r"(\d{1,3})([DWMY])")
@@ -118,7 +119,22 @@ def patient_of(item: Item, study_date: str | None, notes: Notes) -> Patient:
         sex=sex.upper() if sex and sex.upper() in ("M", "F", "O") else None,
         height_cm=_height(item.number(0x00101020), notes),
         weight_kg=_positive(item.number(0x00101030), "weight", notes),
+        pregnancy_status=_pregnancy(item.number(_PREGNANCY), notes),
     )
+
+
+def _pregnancy(status: float | None, notes: Notes) -> Pregnancy | None:
+    """Whether the patient is pregnant (PS3.3 C.7.2.3); 4, unknown, is not stated."""
+    match status:
+        case 1:
+            return "not pregnant"
+        case 2:
+            notes.add("pregnancy", "The patient is possibly pregnant")
+            return "possibly pregnant"
+        case 3:
+            notes.add("pregnancy", "The patient is pregnant")
+            return "definitely pregnant"
+    return None
 
 
 def _age(item: Item, study_date: str | None, notes: Notes) -> float | None:
@@ -140,7 +156,7 @@ def _years_between(birth: dt.date, day: dt.date) -> float:
     whole = day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
     digits = 3 if whole < _YOUNG_YEARS else 1
     exact = round((day - birth).days / _DAYS_A_YEAR, digits)
-    return min(max(exact, float(whole)), round(whole + 1 - 10**-digits, digits))
+    return min(max(exact, float(whole)), round(whole + 1 - 10.0**-digits, digits))
 
 
 def stated_age_years(text: str | None) -> float | None:

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 Kind = Literal["ct", "projection", "mammography", "nuclear", "not-dose", "refused"]
+Pregnancy = Literal["not pregnant", "possibly pregnant", "definitely pregnant"]
 Source = Literal["dose-report", "image", "mpps"]
 
 
@@ -53,6 +54,7 @@ class Patient(Record, frozen=True, kw_only=True):
     sex: str | None = None
     height_cm: float | None = None
     weight_kg: float | None = None
+    pregnancy_status: Pregnancy | None = None
 
 
 class Identity(Record, frozen=True, kw_only=True):
@@ -190,6 +192,7 @@ class Exam(Record, frozen=True, kw_only=True):
     """One dose object as read, or one examination merged from several objects of a study.
 
     ``kind`` says which quantities to expect; ``not-dose`` and ``refused`` carry no dose. ``study_date`` is ISO 8601.
+    ``indication`` is the reason for the examination, which objects are not read for: the RIS states it.
     """
 
     path: str | None = None
@@ -208,6 +211,7 @@ class Exam(Record, frozen=True, kw_only=True):
     patient: Patient = Patient()
     procedure: str | None = None
     procedure_codes: tuple[Code, ...] = ()
+    indication: str | None = None
     body_part: str | None = None
     totals: Totals = Totals()
     events: tuple[Event, ...] = ()

@@ -24,7 +24,7 @@ _SINGLE_EXPOSURES = {"DX", "CR", "PX", "IO"}
 
 
 def summarise(exam: Exam, classification: Classification) -> dict[str, object]:
-    """Return the mart's columns that derive from the exam: all but ``exam_id``, ``facility`` and ``month``.
+    """Return the mart's columns that say what the exam states: all but its place in the mart and its dosimetry.
 
     ``study_date`` is a :class:`datetime.date`; units are in the names. A patient value that is flagged is ``None``; a
     flagged dose stays, with ``plausible`` false.

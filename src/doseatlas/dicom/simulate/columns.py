@@ -39,6 +39,8 @@ def mart_columns(
 ) -> Columns:
     """Columns of the mart's exam table (``store.mart_schema.EXAM_COLUMNS``) for ``exams`` made-up exams.
 
+    Those of dosimetry are not drawn, as they follow from these: ``dosimetry.with_dosimetry`` adds them.
+
     Returns:
         One array of length ``exams`` a column, units in the names. Strings are object arrays with ``None`` for null;
         ``float64`` arrays have NaN for null; ``int32`` and nullable ``bool`` columns are masked arrays; dates are

@@ -1,0 +1,42 @@
+"""What is an exam's dosimetry derived with, beyond the exam: the certificates in force and the settings.
+
+The columns that it gives are those of the mart that follow from more than what the exam states.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from doseatlas.dosimetry import CertificateBook, exam_dosimetry, exam_skin_dose
+from doseatlas.model import Classification, Exam
+from doseatlas.standardise import DOSE_FLAG, ct_scans, device_name, plausible_patient
+
+
+class DoseRules(msgspec.Struct, frozen=True):
+    """The calibration certificates in force, and the reference air kerma (Gy) from which a skin dose is computed."""
+
+    certificates: CertificateBook
+    skin_dose_from_gy: float
+
+
+def dose_columns(exam: Exam, classification: Classification, rules: DoseRules) -> dict[str, object]:
+    """Return the dosimetric columns of an exam's row in the mart."""
+    flags = classification.flags
+    if flags:
+        exam = msgspec.structs.replace(exam, patient=plausible_patient(exam.patient, flags))
+    device = device_name(exam.device)
+    row = exam_dosimetry(
+        exam,
+        procedure=classification.procedure,
+        scans=ct_scans(exam.events) if exam.kind == "ct" else (),
+        device=device,
+        certificates=rules.certificates,
+    )
+    row |= exam_skin_dose(
+        exam,
+        from_gy=rules.skin_dose_from_gy,
+        device=device,
+        certificates=rules.certificates,
+        plausible=all(flag.code != DOSE_FLAG for flag in flags),
+    )
+    return row

@@ -1,0 +1,95 @@
+"""Whose dose is it, without saying who? Keyed pseudonyms instead of patient ID and accession number.
+
+A pseudonym is an HMAC-SHA-256 under a key that lies in the data folder and nowhere else: the same patient always gets
+the same one, and without the key nobody can compute one from an ID. The key is made once and never overwritten.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from doseatlas.model import Identity, StoreError
+from doseatlas.store.database import disk_errors
+from doseatlas.store.files import sync_folder
+
+KEY_FILE = "identity.key"
+_KEY_BYTES = 32
+_MIN_MASKED = 4  # characters; shorter identifiers occur in paths by chance
+
+
+def load_key(data_dir: Path) -> bytes:
+    """Return the key of the data folder, making it where there is none.
+
+    Raises:
+        StoreError: the key file is damaged, or cannot be read or made.
+
+    """
+    file = data_dir / KEY_FILE
+    with disk_errors("Reading or making the key of pseudonyms", file):
+        if not file.exists():
+            make_key(file)
+        text = file.read_text(encoding="ascii", errors="replace").strip()
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise StoreError(f"The key file {file} is damaged; restore it from a backup. It was not overwritten.")
+    return key
+
+
+def make_key(file: Path) -> None:
+    """Write a new key under another name and link it, so that no process ever sees half a key or replaces one."""
+    unfinished = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(_KEY_BYTES) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            os.link(unfinished, file)
+        except FileExistsError:
+            return
+    finally:
+        unfinished.unlink()
+    sync_folder(file.parent)
+
+
+def fingerprint(key: bytes) -> str:
+    """Return what tells keys apart without giving them away."""
+    return hmac.digest(key, b"fingerprint", "sha256").hex()[:16]
+
+
+def patient_pseudonym(key: bytes, identity: Identity) -> str | None:
+    """Return the pseudonym of a patient, 32 characters; ``None`` where no patient ID is stated."""
+    if not identity.patient_id:
+        return None
+    return _digest(key, "patient", identity.issuer or "", identity.patient_id).hex()[:32]
+
+
+def accession_pseudonym(key: bytes, identity: Identity) -> str | None:
+    """Return the pseudonym of an accession number; 16 characters, as DICOM allows no more (PS3.5, VR SH)."""
+    if not identity.accession_number:
+        return None
+    return base64.b32encode(_digest(key, "accession", identity.accession_number)).decode()[:16]
+
+
+def _digest(key: bytes, *parts: str) -> bytes:
+    message = b"".join(len(part).to_bytes(4, "big") + part for part in (p.encode("utf-8", "replace") for p in parts))
+    return hmac.digest(key, message, hashlib.sha256)
+
+
+def masked(text: str, identity: Identity) -> str:
+    """Return a text, such as a path, without the patient's ID, accession number and birth date."""
+    stated = [identity.patient_id, identity.accession_number]
+    if identity.birth_date:
+        stated += [identity.birth_date.strftime("%Y%m%d"), identity.birth_date.isoformat()]
+    for value in sorted((v for v in stated if v and len(v) >= _MIN_MASKED), key=len, reverse=True):
+        text = text.replace(value, "*")
+    return text
