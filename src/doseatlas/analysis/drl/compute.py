@@ -1,0 +1,355 @@
+"""Which reference levels follow from a registry by a named method? Area by area, in the memory of the largest few.
+
+Areas are worked at side by side, each by an engine with its share of the processors: what Python does for one then
+costs no time, as the engines of the others go on.
+
+Definitions and sources: ``docs/drl-methods.md``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+import msgspec
+
+from doseatlas.analysis.areas import EVERYWHERE, NOWHERE, Places, area_folders
+from doseatlas.analysis.drl.bootstrap import Draws
+from doseatlas.analysis.drl.curves import curves_of_area, thin_levels
+from doseatlas.analysis.drl.levels import levels_of_units
+from doseatlas.analysis.drl.pooled import levels_of_patients
+from doseatlas.analysis.drl.records import ComputedLevel, DataVersion, DrlCurve, DrlRun, ExamCount, LeftOut
+from doseatlas.analysis.drl.units import (
+    GROUP,
+    JUDGEMENTS,
+    all_finite,
+    counting,
+    exam_counts,
+    exams_by_rule,
+    exams_judged,
+    exams_with_dose,
+    judged_exams,
+    long_form,
+    of_finite_doses,
+    unit_schema,
+    unit_values,
+)
+from doseatlas.analysis.mart import exam_files_table
+from doseatlas.analysis.reference_levels import LevelSet, ReferenceLevels
+from doseatlas.analysis.results import Selection
+from doseatlas.analysis.tables import stated_quantities
+from doseatlas.model import TableError
+
+if TYPE_CHECKING:
+    import ibis
+    import pyarrow as pa
+
+    from doseatlas.reference import DrlMethod
+
+
+MOST_JOBS = 4
+"""So many engines at once, each with its own memory, whatever the number of processors."""
+
+
+class Request(NamedTuple):
+    """Which levels are asked for: all that decides the figures beside the data and the code.
+
+    ``based_on`` is the method whose levels a method of unit "country" takes. ``previous`` is the set of levels that a
+    method may keep. ``memory_limit`` is of each engine.
+    """
+
+    method: DrlMethod
+    based_on: DrlMethod | None = None
+    selection: Selection = Selection()
+    places: Places = NOWHERE
+    previous: LevelSet | None = None
+    draws: Draws = Draws()
+    memory_limit: str = "1GB"
+
+
+class Computed(NamedTuple):
+    """A run, and the values of the units that it is made of (``None`` where patients are pooled)."""
+
+    run: DrlRun
+    units: pa.Table | None
+
+
+def compute_levels(
+    mart_dir: str | os.PathLike[str],
+    request: Request,
+    *,
+    data: DataVersion,
+    code_version: str,
+    progress: Callable[[str], None] = lambda area: None,
+) -> Computed:
+    """Return the levels that a method makes of a registry.
+
+    Args:
+        mart_dir: the registry: a mart, maybe with a folder for each country.
+        request: method, selection and what else decides the figures.
+        data: :func:`data_version` of the registry, kept with the result.
+        code_version: the version of the software, kept with the result.
+        progress: called with the name of each area that is done.
+
+    Raises:
+        TableError: a method of pooled patients is asked for areas that the sheet of places splits a folder into.
+        StoreError: the registry cannot be read.
+
+    """
+    method = request.method
+    if method.unit == "country":
+        return _from_countries(mart_dir, request, data=data, code_version=code_version, progress=progress)
+    if method.unit == "patient":
+        pooled = list(_side_by_side(mart_dir, request, _patients_of_area, progress))
+        levels = [level for area in pooled for level in area.levels]
+        return Computed(_run(request, levels, (), [area.exams for area in pooled], data, code_version), None)
+    found = list(_side_by_side(mart_dir, request, _units_of_area, progress))
+    levels = [level for area in found for level in area.levels]
+    curves = [curve for area in found for curve in area.curves]
+    units = _concatenated([area.units for area in found if area.units is not None])
+    split = any(area.units is not None and not _is_one_area(area.units) for area in found)
+    if split or len(levels) != len({_peers(level, level.area) for level in levels}):
+        # The sheet of places cuts folders up or joins them: no folder has an area's levels, nor its curves.
+        curves = []
+        levels = list(levels_of_units(units, method, ReferenceLevels(request.previous), request.draws))
+    levels.sort(key=lambda level: (level.area, level.procedure, level.patient_group, level.quantity))
+    return Computed(_run(request, levels, curves, [area.exams for area in found], data, code_version), units)
+
+
+class _Area(NamedTuple):
+    """What one folder of exams gives."""
+
+    levels: list[ComputedLevel]
+    curves: list[DrlCurve]
+    exams: ExamCount
+    units: pa.Table | None = None
+
+
+def _side_by_side(
+    mart_dir: str | os.PathLike[str],
+    request: Request,
+    work: Callable[[str, ibis.Table, Request], _Area],
+    progress: Callable[[str], None],
+) -> Iterator[_Area]:
+    """Yield what each area gives, in the order of their names; a few are worked at side by side."""
+    areas = _folders(mart_dir, request)
+    processors = os.cpu_count() or 1
+    jobs = min(len(areas), processors, MOST_JOBS)
+
+    def of_area(area: tuple[str, Path]) -> _Area:
+        name, folder = area
+        exams = exam_files_table(folder, memory_limit=request.memory_limit, threads=max(1, processors // jobs))
+        return work(name, exams, request)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for (name, _), found in zip(areas, pool.map(of_area, areas), strict=True):
+            progress(name)
+            yield found
+
+
+def _folders(mart_dir: str | os.PathLike[str], request: Request) -> list[tuple[str, Path]]:
+    """Return the areas; regional curves and pooled patients need the region's exams in one table."""
+    regional_curve = request.method.level == "regional" and any(rule.curve for rule in request.method.rules)
+    if regional_curve or (request.method.unit == "patient" and request.method.level == "regional"):
+        return [(EVERYWHERE, Path(mart_dir) / "exams")]
+    return area_folders(mart_dir)
+
+
+def _units_of_area(name: str, exams: ibis.Table, request: Request) -> _Area:
+    """Return the units of a folder and, where they are of one area, the levels and curves."""
+    method = request.method
+    everything = _judged_units(exams, request)
+    wide = counting(everything)
+    units = _with_area(long_form(wide), name, request)
+    count = _exam_count(name, exams_judged(everything), *_exams_and_dosed(exams, request, wide))
+    if not _is_one_area(units):
+        return _Area([], [], count, units)
+    levels = list(levels_of_units(units, method, ReferenceLevels(request.previous), request.draws))
+    area = levels[0].area if levels else name
+    curves: list[DrlCurve] = []
+    if thin_levels(levels, method):
+        counted = exams_by_rule(exams, request.selection, method)
+        curves = list(curves_of_area(counted, area, method, levels, request.draws))
+    return _Area(levels, curves, count, units)
+
+
+def _judged_units(exams: ibis.Table, request: Request) -> pa.Table:
+    """Return :func:`unit_values` by :data:`JUDGEMENTS`.
+
+    That all doses are finite is seen in the result, and only asked of each exam where it is not so: asking costs as
+    much as reading the files.
+    """
+    method = request.method
+    unit = cast(Literal["facility", "device"], method.unit)
+    judged = judged_exams(exams, request.selection, method)
+    by = (*GROUP, *JUDGEMENTS)
+    wide = unit_values(judged, unit, method.statistic, by).to_pyarrow()
+    if all_finite(wide):
+        return wide
+    return unit_values(of_finite_doses(judged), unit, method.statistic, by).to_pyarrow()
+
+
+def _patients_of_area(name: str, exams: ibis.Table, request: Request) -> _Area:
+    """Return the levels of a folder's pooled patients."""
+    counted = exams_by_rule(exams, request.selection, request.method)
+    area = _area_of_all(counted, name, request)
+    previous = ReferenceLevels(request.previous)
+    levels = list(levels_of_patients(counted, area, request.method, previous, request.draws))
+    (found,) = exam_counts(exams, request.selection).to_pyarrow().to_pylist()
+    return _Area(levels, [], _exam_count(name, found, *_asked(counted)))
+
+
+def _with_area(units: pa.Table, folder_area: str, request: Request) -> pa.Table:
+    """Return the units with a column of the area that each facility lies in."""
+    import pyarrow as pa
+
+    regional = request.method.level == "regional"
+    facility = units["facility"].combine_chunks().dictionary_encode()
+    areas = [request.places.area(name, folder_area, regional=regional) for name in facility.dictionary.to_pylist()]
+    return units.append_column("area", pa.array(areas, pa.string()).take(facility.indices))
+
+
+def _is_one_area(units: pa.Table) -> bool:
+    return len(units["area"].unique()) == 1
+
+
+def _concatenated(parts: Sequence[pa.Table]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.concat_tables(parts) if parts else unit_schema().append(pa.field("area", pa.string())).empty_table()
+
+
+def _exams_and_dosed(exams: ibis.Table, request: Request, wide: pa.Table) -> tuple[int, int]:
+    """Return how many exams there are in :func:`unit_values`, and how many state a quantity.
+
+    Where one quantity is stated by all exams of each group, as is usual, that needs no further look at the files.
+    """
+    import pyarrow.compute as pc
+
+    most = pc.max_element_wise(*(wide[f"n_{quantity.name}"] for quantity in stated_quantities()))
+    if pc.all(pc.equal(most, wide["exams"])).as_py() in (True, None):
+        number = pc.sum(wide["exams"]).as_py() or 0
+        return number, number
+    return _asked(exams_by_rule(exams, request.selection, request.method))
+
+
+def _asked(counted: ibis.Table) -> tuple[int, int]:
+    (row,) = exams_with_dose(counted).to_pyarrow().to_pylist()
+    return row["exams"], row["dosed"] or 0
+
+
+def _exam_count(area: str, counts: Mapping[str, int | None], within_weight: int, dosed: int) -> ExamCount:
+    """Return how many exams count: ``within_weight`` of the :func:`exam_counts`, ``dosed`` of these with a dose."""
+    found = {name: value or 0 for name, value in counts.items()}
+    return ExamCount(
+        area=area,
+        exams=found["exams"],
+        implausible=found["exams"] - found["plausible"],
+        unmapped=found["plausible"] - found["mapped"],
+        without_group=found["mapped"] - found["grouped"],
+        outside_weight=found["grouped"] - within_weight,
+        without_dose=within_weight - dosed,
+    )
+
+
+def _area_of_all(exams: ibis.Table, folder_area: str, request: Request) -> str:
+    """Return the one area of pooled patients.
+
+    Raises:
+        TableError: the facilities lie in several.
+
+    """
+    if not request.places.by_facility:
+        return folder_area
+    regional = request.method.level == "regional"
+    facilities = exams.select("facility").distinct().to_pyarrow()["facility"].to_pylist()
+    areas = {request.places.area(facility, folder_area, regional=regional) for facility in facilities}
+    if len(areas) > 1:
+        raise TableError(
+            f"The patients of {folder_area!r} would be pooled over {', '.join(sorted(areas))}. Give each country a"
+            " folder 'country=NAME' in the registry, or choose a method of facilities."
+        )
+    return areas.pop() if areas else folder_area
+
+
+def _from_countries(
+    mart_dir: str | os.PathLike[str],
+    request: Request,
+    *,
+    data: DataVersion,
+    code_version: str,
+    progress: Callable[[str], None],
+) -> Computed:
+    """Return the levels of a region from the national ones, as ICRP 135 allows."""
+    import pyarrow as pa
+
+    if request.based_on is None:
+        raise TableError(f"The method {request.method.id!r} needs the method {request.method.based_on!r}; name it.")
+    inner = request._replace(method=request.based_on, based_on=None)
+    national = compute_levels(mart_dir, inner, data=data, code_version=code_version, progress=progress)
+    regions = {place.country: place.region for place in request.places.by_facility.values() if place.region}
+    set_levels = [level for level in national.run.levels if level.value is not None]
+    rows = [_country_row(level, regions) for level in set_levels]
+    units = pa.Table.from_pylist(rows, unit_schema().append(pa.field("area", pa.string())))
+    levels = levels_of_units(units, request.method, ReferenceLevels(request.previous), request.draws)
+    without: dict[tuple[object, ...], list[LeftOut]] = defaultdict(list)
+    for level in national.run.levels:
+        if level.value is None:
+            reason = f"{level.units} of {level.min_units} units needed"
+            left_out = LeftOut(unit=level.area, patients=level.patients, reason=reason)
+            without[_peers(level, regions.get(level.area, EVERYWHERE))].append(left_out)
+    finished = [
+        msgspec.structs.replace(level, left_out=level.left_out + tuple(without[_peers(level, level.area)]))
+        for level in levels
+    ]
+    return Computed(_run(request, finished, (), national.run.exams, data, code_version), units)
+
+
+def _country_row(level: ComputedLevel, regions: dict[str, str]) -> dict[str, Any]:
+    return {
+        "area": regions.get(level.area, EVERYWHERE),
+        "facility": level.area,
+        "unit": level.area,
+        "procedure": level.procedure,
+        "patient_group": level.patient_group,
+        "phantom_cm": level.phantom_cm or 0,
+        "quantity": level.quantity,
+        "n": level.patients,
+        "value": level.value,
+    }
+
+
+def _peers(level: ComputedLevel, area: str) -> tuple[object, ...]:
+    return area, level.procedure, level.patient_group, level.quantity, level.phantom_cm
+
+
+def _run(
+    request: Request,
+    levels: Sequence[ComputedLevel],
+    curves: Sequence[DrlCurve],
+    exams: Sequence[ExamCount],
+    data: DataVersion,
+    code_version: str,
+) -> DrlRun:
+    method = request.method
+    return DrlRun(
+        method=method.id,
+        title=method.title,
+        level=method.level,
+        unit=method.unit,
+        authority=method.authority,
+        data=data,
+        code_version=code_version,
+        selection=request.selection,
+        seed=request.draws.seed,
+        replicates=request.draws.replicates,
+        previous_set=request.previous.id if request.previous else None,
+        places_digest=request.places.digest,
+        levels=tuple(levels),
+        curves=tuple(curves),
+        exams=tuple(exams),
+    )

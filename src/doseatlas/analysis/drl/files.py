@@ -1,0 +1,144 @@
+"""How is a computation of levels kept? A JSON file with all of it, a CSV that is a DRL set, and the units' values.
+
+The JSON is what a later computation is held against; the CSV can be named in the setting ``drl_files`` and compared
+with at once; the Parquet file of unit values answers a facility's questions without the registry.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from doseatlas.analysis.drl.records import ComputedLevel, DrlRun
+from doseatlas.model import TableError
+
+if TYPE_CHECKING:
+    from doseatlas.analysis.drl.compute import Computed
+
+RUN, LEVELS, UNITS = "run.json", "levels.csv", "units.parquet"
+ORDER = ("area", "facility", "unit", "procedure", "patient_group", "quantity", "phantom_cm")
+STATED = {
+    "dlp_mgy_cm": ("DLP", "mGy.cm"),
+    "ctdi_vol_mgy": ("CTDIvol", "mGy"),
+    "kap_gy_cm2": ("PKA", "Gy.cm2"),
+    "reference_air_kerma_mgy": ("Ka,r", "mGy"),
+    "entrance_air_kerma_mgy": ("Ka,e", "mGy"),
+    "fluoro_time_s": ("Fluoroscopy time", "s"),
+    "agd_mgy": ("DG", "mGy"),
+    "administered_activity_mbq": ("Administered activity", "MBq"),
+}
+COLUMNS = (
+    "set",
+    "authority",
+    "country",
+    "year",
+    "level",
+    "exam",
+    "stated_quantity",
+    "stated_value",
+    "stated_unit",
+    "procedure",
+    "patient_group",
+    "source",
+    "achievable",
+    "phantom_cm",
+    "note",
+)
+
+
+def save_computed(computed: Computed, folder: Path, *, year: int) -> tuple[Path, ...]:
+    """Write ``run.json``, ``units.parquet`` and, for each area, ``levels[-area].csv``; each whole or not at all.
+
+    ``year`` is the year that the sets of levels bear.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [_write(folder / RUN, msgspec.json.format(msgspec.json.encode(computed.run), indent=1))]
+    if computed.units is not None:
+        import pyarrow.parquet as pq
+
+        buffer = io.BytesIO()
+        pq.write_table(
+            computed.units.sort_by([(name, "ascending") for name in ORDER]),
+            buffer,
+            compression="zstd",
+            row_group_size=20_000,
+        )
+        written.append(_write(folder / UNITS, buffer.getvalue()))
+    areas = sorted({level.area for level in computed.run.levels if level.value})
+    for area in areas:
+        name = LEVELS if len(areas) == 1 else f"levels-{_file_name(area)}.csv"
+        written.append(_write(folder / name, levels_csv(computed.run, area, year=year).encode()))
+    return tuple(written)
+
+
+def load_run(path: Path) -> DrlRun:
+    """Read a ``run.json``.
+
+    Raises:
+        TableError: it cannot be read, or is none.
+
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=DrlRun)
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read ({error.strerror}).") from error
+    except msgspec.MsgspecError as error:
+        raise TableError(f"{path}: is no computation of reference levels ({error}). Name a run.json.") from error
+
+
+def levels_csv(run: DrlRun, area: str, *, year: int) -> str:
+    """Return the levels of an area as a DRL set (format: ``docs/reference-levels.md``)."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for level in run.levels:
+        if level.area == area and level.value:
+            writer.writerow(_row(run, level, year))
+    return text.getvalue()
+
+
+def _row(run: DrlRun, level: ComputedLevel, year: int) -> dict[str, object]:
+    quantity, unit = STATED[level.quantity]
+    achievable = [guide.value for guide in level.guides if guide.percentile == 50 and guide.value <= (level.value or 0)]
+    interval = f" ({level.low:.4g} to {level.high:.4g})" if level.low is not None and level.high is not None else ""
+    return {
+        "set": f"{_file_name(level.area)}-{year}-{run.method}",
+        "authority": f"computed from registry {run.data.digest[:12]}",
+        "country": level.area,
+        "year": year,
+        "level": f"computed {run.level} level",
+        "exam": level.procedure,
+        "stated_quantity": quantity,
+        "stated_value": repr(level.value),
+        "stated_unit": unit,
+        "procedure": level.procedure,
+        "patient_group": level.patient_group,
+        "source": f"doseatlas {run.code_version}, method {run.method}, data {run.data.digest}, seed {run.seed}",
+        "achievable": repr(achievable[0]) if achievable else "",
+        "phantom_cm": level.phantom_cm or "",
+        "note": f"p{level.percentile:g} {level.percentile_value:.6g}{interval}; {level.units} units, "
+        f"{level.patients} patients; {level.status}",
+    }
+
+
+def _file_name(area: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in area.lower())
+
+
+def _write(path: Path, content: bytes) -> Path:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    return path

@@ -1,0 +1,68 @@
+"""How much does the dose of one exam vary between places, where does that arise, and what explains it?
+
+The names are loaded on first use, so that naming this package loads no query engine.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from doseatlas.analysis.variation.decomposition import decompose
+    from doseatlas.analysis.variation.fold import fold_variations
+    from doseatlas.analysis.variation.habits import drivers
+    from doseatlas.analysis.variation.practice import adult_protocols_on_children, multiphase_scans, reduced_dose_use
+    from doseatlas.analysis.variation.records import (
+        AdultProtocolUse,
+        Component,
+        Decomposition,
+        Driver,
+        FoldVariation,
+        MultiphaseUse,
+        ReducedDoseUse,
+    )
+
+__all__ = [
+    "AdultProtocolUse",
+    "Component",
+    "Decomposition",
+    "Driver",
+    "FoldVariation",
+    "MultiphaseUse",
+    "ReducedDoseUse",
+    "adult_protocols_on_children",
+    "decompose",
+    "drivers",
+    "fold_variations",
+    "multiphase_scans",
+    "reduced_dose_use",
+]
+
+_HOMES = {
+    "decomposition": ("decompose",),
+    "habits": ("drivers",),
+    "fold": ("fold_variations",),
+    "practice": (
+        "adult_protocols_on_children",
+        "multiphase_scans",
+        "reduced_dose_use",
+    ),
+    "records": (
+        "AdultProtocolUse",
+        "Component",
+        "Decomposition",
+        "Driver",
+        "FoldVariation",
+        "MultiphaseUse",
+        "ReducedDoseUse",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the module of a public name on first use."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
