@@ -99,7 +99,7 @@ def test_every_code_that_the_room_gives_is_explained() -> None:
     known = {row["code"]: row["meaning"] for _, row in read_rows(tables.TABLES / "flags.csv", ("code", "meaning"))}
     assert all(known.values())
     given: set[str] = set()
-    for path in ROOM.glob("*.py"):
+    for path in ROOM.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         given |= set(re.findall(r'(?:code=|_refused\(\s*|NOT_VERIFIED = )"([a-z-]+)"', text))
     assert given - {"dosimetry", "calibration"} <= set(known), given - set(known)

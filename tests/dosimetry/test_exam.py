@@ -232,3 +232,22 @@ def test_every_exam_of_the_public_corpus_gets_columns_whose_codes_are_explained(
             assert {code.split(":")[-1] for code in flags(found)} <= known
             counted += 1
     assert counted > 20
+
+
+def test_a_certificate_of_ctdi_vol_corrects_the_dlp_too() -> None:
+    certificate = Certificate(
+        id="C-1",
+        device="CT 1",
+        instrument="ct-chamber",
+        quantity="ctdi_vol_mgy",
+        laboratory="L",
+        issued_on=dt.date(2024, 1, 1),
+        valid_from=dt.date(2024, 1, 1),
+        valid_until=dt.date(2025, 1, 1),
+        factors=(QualityFactor(quality="any", factor=1.2, expanded_relative_uncertainty=0.06),),
+    )
+    book = certificate_book([certificate], dt.date(2025, 1, 1))
+    exam = Exam(kind="ct", study_date="2024-05-01", totals=Totals(dlp_mgy_cm=100.0))
+    row = exam_dosimetry(exam, procedure=None, scans=(), device="CT 1", certificates=book)
+    assert row["dlp_corrected_mgy_cm"] == pytest.approx(120.0)
+    assert row["calibration"] == "C-1"

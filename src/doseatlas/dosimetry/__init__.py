@@ -26,7 +26,13 @@ from doseatlas.dosimetry.calibration import (
 from doseatlas.dosimetry.ct_effective_dose import Dlp, coefficient_sets, ct_effective_dose
 from doseatlas.dosimetry.cumulative import CumulativeDose, ExamDose, cumulative_dose
 from doseatlas.dosimetry.estimate import DosimetryError, Estimate, NotEstimated
-from doseatlas.dosimetry.exam import DOSIMETRY_COLUMNS, DosimetryColumn, exam_dosimetry
+from doseatlas.dosimetry.exam import (
+    CERTIFIED,
+    CORRECTED_COLUMNS,
+    DOSIMETRY_COLUMNS,
+    DosimetryColumn,
+    exam_dosimetry,
+)
 from doseatlas.dosimetry.exam_skin import (
     SKIN_DOSE_COLUMNS,
     SkinTotals,
@@ -56,11 +62,20 @@ from doseatlas.dosimetry.projection import (
     projection_effective_dose,
 )
 from doseatlas.dosimetry.ssde import phantom_ratio, size_factor, ssde
-from doseatlas.dosimetry.tables import nuclear_agent
+from doseatlas.dosimetry.tables import flag_meanings, nuclear_agent
 
 if TYPE_CHECKING:
     from doseatlas.dosimetry.columns import Column, corrected_column, ct_effective_dose_column, ssde_column
-    from doseatlas.dosimetry.ct_scan import AxialImage, ScanProfile, dlp_by_region, scan_profile, size_of_profile
+    from doseatlas.dosimetry.ct_scan import (
+        AxialImage,
+        MeasuredImage,
+        ScanProfile,
+        dlp_by_region,
+        measured,
+        profile_of_measured,
+        scan_profile,
+        size_of_profile,
+    )
     from doseatlas.dosimetry.localiser import (
         LocaliserCalibration,
         calibrate,
@@ -73,6 +88,8 @@ if TYPE_CHECKING:
     from doseatlas.dosimetry.water_equivalent import BodySection, body_section
 
 __all__ = [
+    "CERTIFIED",
+    "CORRECTED_COLUMNS",
     "DOSIMETRY_COLUMNS",
     "SKIN_DOSE_COLUMNS",
     "ActivityComparison",
@@ -92,6 +109,7 @@ __all__ = [
     "ExamDose",
     "LocaliserCalibration",
     "MammographyCheck",
+    "MeasuredImage",
     "MedianInterval",
     "NotEstimated",
     "PatientSize",
@@ -122,6 +140,7 @@ __all__ = [
     "exam_dosimetry",
     "exam_skin_dose",
     "exam_skin_map",
+    "flag_meanings",
     "incident_from_kap",
     "incident_from_output",
     "incident_from_reference",
@@ -129,12 +148,14 @@ __all__ = [
     "line_diameters_mm",
     "line_sums",
     "magnification_off_centre",
+    "measured",
     "median_interval",
     "nuclear_agent",
     "nuclear_effective_dose",
     "overscan_flag",
     "overscan_mm",
     "phantom_ratio",
+    "profile_of_measured",
     "projection_effective_dose",
     "scan_profile",
     "size_factor",
@@ -151,7 +172,16 @@ __all__ = [
 
 _LAZY = {
     "columns": ("Column", "corrected_column", "ct_effective_dose_column", "ssde_column"),
-    "ct_scan": ("AxialImage", "ScanProfile", "dlp_by_region", "scan_profile", "size_of_profile"),
+    "ct_scan": (
+        "AxialImage",
+        "MeasuredImage",
+        "ScanProfile",
+        "dlp_by_region",
+        "measured",
+        "profile_of_measured",
+        "scan_profile",
+        "size_of_profile",
+    ),
     "localiser": (
         "LocaliserCalibration",
         "calibrate",

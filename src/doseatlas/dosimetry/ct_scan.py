@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from doseatlas.dosimetry.ct_effective_dose import Dlp
 from doseatlas.dosimetry.estimate import DosimetryError, Estimate, NotEstimated
@@ -35,6 +35,15 @@ class AxialImage(NamedTuple):
     rescale_intercept: float | None
     ctdi_vol_mgy: float | None = None
     tube_current_ma: float | None = None
+
+
+class MeasuredImage(NamedTuple):
+    """What is kept of an image once the patient is measured in it: its place, size and dose, without its pixels."""
+
+    z_mm: float
+    section: BodySection | NotEstimated
+    ctdi_vol_mgy: float | None
+    tube_current_ma: float | None
 
 
 class ProfilePoint(NamedTuple):
@@ -74,10 +83,38 @@ def scan_profile(
         ctdi_relative_uncertainty: relative standard uncertainty of CTDIvol, common to all images.
 
     """
+    return profile_of_measured(
+        [measured(image) for image in _one_per_position(images)],
+        ctdi_vol_mgy=ctdi_vol_mgy,
+        phantom_cm=phantom_cm,
+        region=region,
+        ctdi_relative_uncertainty=ctdi_relative_uncertainty,
+    )
+
+
+def measured(image: AxialImage) -> MeasuredImage:
+    """Return what an image says of the patient's size; its pixels may be forgotten then."""
+    section = body_section(
+        image.pixels,
+        pixel_spacing_mm=image.pixel_spacing_mm,
+        rescale_slope=image.rescale_slope,
+        rescale_intercept=image.rescale_intercept,
+    )
+    return MeasuredImage(image.z_mm, section, image.ctdi_vol_mgy, image.tube_current_ma)
+
+
+def profile_of_measured(
+    images: Sequence[MeasuredImage],
+    *,
+    ctdi_vol_mgy: float | None,
+    phantom_cm: int | None,
+    region: Region,
+    ctdi_relative_uncertainty: float = 0.0,
+) -> ScanProfile | NotEstimated:
+    """Return what :func:`scan_profile` does, from images that were measured one by one."""
     placed = _one_per_position(images)
-    sections = [(image, _section(image)) for image in placed]
-    left_out = tuple((image.z_mm, found) for image, found in sections if isinstance(found, NotEstimated))
-    good = [(image, found) for image, found in sections if isinstance(found, BodySection)]
+    left_out = tuple((image.z_mm, image.section) for image in placed if isinstance(image.section, NotEstimated))
+    good = [(image, image.section) for image in placed if isinstance(image.section, BodySection)]
     if not good:
         reason = left_out[0][1].message if left_out else "There are no images."
         return NotEstimated(quantity=QUANTITY, code="size-not-known", message=f"No image gives a diameter. {reason}")
@@ -124,24 +161,18 @@ def dlp_by_region(
     return [Dlp(dlp_mgy_cm * part / total, phantom_cm, frozenset({region})) for region, part in parts.items() if part]
 
 
-def _one_per_position(images: Sequence[AxialImage]) -> list[AxialImage]:
-    placed: list[AxialImage] = []
+_Image = TypeVar("_Image", AxialImage, MeasuredImage)
+
+
+def _one_per_position(images: Sequence[_Image]) -> list[_Image]:
+    placed: list[_Image] = []
     for image in sorted((image for image in images if isfinite(image.z_mm)), key=lambda image: image.z_mm):
         if not placed or image.z_mm - placed[-1].z_mm > _SAME_PLACE_MM:
             placed.append(image)
     return placed
 
 
-def _section(image: AxialImage) -> BodySection | NotEstimated:
-    return body_section(
-        image.pixels,
-        pixel_spacing_mm=image.pixel_spacing_mm,
-        rescale_slope=image.rescale_slope,
-        rescale_intercept=image.rescale_intercept,
-    )
-
-
-def _ctdi_along(images: list[AxialImage], scan_mgy: float | None) -> tuple[list[float | None], str]:
+def _ctdi_along(images: list[MeasuredImage], scan_mgy: float | None) -> tuple[list[float | None], str]:
     """Return CTDIvol of each image, and whether it is stated, follows the tube current, or is constant."""
     stated = [image.ctdi_vol_mgy for image in images]
     if None not in stated:

@@ -11,6 +11,8 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from msgspec import structs
+
 from doseatlas.dosimetry.calibration import CertificateBook, CorrectedValue, certificate_on, correct
 from doseatlas.dosimetry.ct_effective_dose import Dlp, ct_effective_dose
 from doseatlas.dosimetry.estimate import Estimate, NotEstimated, bad_number
@@ -28,6 +30,10 @@ from doseatlas.reference import coefficients
 _SAME_TOTAL = 0.01
 _NO_CERTIFICATES = CertificateBook()
 DISPLAY_TOLERANCE = "display tolerance"
+CERTIFIED = frozenset(
+    {"dlp_mgy_cm", "ctdi_vol_mgy", "kap_gy_cm2", "reference_air_kerma_mgy", "administered_activity_mbq"}
+)
+"""Quantities whose certificates correct something."""
 # kind of exam -> totals that certificates are for
 DISPLAYS = {
     "ct": ("dlp_mgy_cm",),
@@ -154,8 +160,15 @@ def _corrected(
 def corrected_total(
     exam: Exam, quantity: str, device: str | None, certificates: CertificateBook
 ) -> CorrectedValue | NotEstimated:
-    """Return a total of an exam corrected by the certificate of its device and day, at the mean tube voltage."""
-    certificate = certificate_on(certificates, device, quantity, _day(exam.study_date))
+    """Return a total of an exam corrected by the certificate of its device and day, at the mean tube voltage.
+
+    A certificate of CTDIvol corrects the DLP too, as that is CTDIvol times length (IEC 60601-2-44).
+    """
+    day = _day(exam.study_date)
+    certificate = certificate_on(certificates, device, quantity, day)
+    if certificate is None and quantity == "dlp_mgy_cm":
+        certificate = certificate_on(certificates, device, "ctdi_vol_mgy", day)
+        certificate = certificate and structs.replace(certificate, quantity=quantity)
     kvp = None
     if certificate is not None:
         voltages = [event.kvp for event in exam.events if event.kvp is not None]

@@ -52,6 +52,12 @@ def ct_regions() -> dict[str, CtRegions]:
 
 
 @cache
+def flag_meanings() -> dict[str, str]:
+    """Return what each code of a flag, or of a reason for no value, means."""
+    return {row["code"]: row["meaning"] for _, row in read_rows(TABLES / "flags.csv", ("code", "meaning"))}
+
+
+@cache
 def target_regions() -> dict[tuple[str, str], str]:
     """Return the region by scheme and code of an event's target region."""
     rows = read_rows(TABLES / "target_regions.csv", ("scheme", "code", "region", "meaning", "source"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from doseatlas.analysis import Selection, quantities
+from doseatlas.analysis import Selection, stated_quantities
 from doseatlas.analysis.dose_values import PEERS, countable_doses, dose_values
 from doseatlas.analysis.mart import countable
 from doseatlas.exchange.keys import code_for
@@ -31,7 +31,7 @@ def of_months(exams: ibis.Table, since: str, until: str) -> ibis.Table:
 def sendable(exams: ibis.Table) -> ibis.Table:
     """Return the exams that count and whose every dose lies in the range that the registry takes to be possible."""
     sent = countable(exams)
-    for quantity in quantities():
+    for quantity in stated_quantities():
         span, value = plausible_ranges()[quantity.name], sent[quantity.name]
         # NaN is asked for by itself: Parquet's statistics leave it out, and an engine may trust them.
         inside = value.between(span.low, span.high) & ~value.isnan()
@@ -82,6 +82,7 @@ def summary_rows(exams: ibis.Table, *, facility: str) -> tuple[pa.Table, int]:
 
     sent = sendable(exams)
     values = dose_values(countable_doses(sent, Selection()))
+    values = values.filter(values.quantity.isin([quantity.name for quantity in stated_quantities()]))
     keys = [*PEERS, "month"]
     grouped = values.group_by(keys).agg(n=values.count(), values=values.value.collect().sort())
     table = grouped.order_by(keys).to_pyarrow()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from doseatlas.analysis import Selection
+from doseatlas.analysis import Selection, stated_quantities
 from doseatlas.analysis.dose_values import PEERS, countable_doses, dose_values
 from doseatlas.analysis.mart import IBIS_TYPES
 from doseatlas.exchange.records import ExchangeError
@@ -128,6 +128,7 @@ def _exam_values(file: Path, months: list[str]) -> Values:
 def values_by_month(exams: ibis.Table) -> pa.Table:
     """Return one row a cell and month of one facility's exams: ``n`` and the sorted ``values``."""
     values = dose_values(countable_doses(exams, Selection()))
+    values = values.filter(values.quantity.isin([quantity.name for quantity in stated_quantities()]))
     grouped = values.group_by([*PEERS, "month"]).agg(n=values.count(), values=values.value.collect().sort())
     return grouped.order_by([*PEERS, "month"]).to_pyarrow()
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from doseatlas.analysis import quantities
+from doseatlas.analysis import stated_quantities
 from doseatlas.exchange.package import MOST_ROWS, MOST_UNPACKED_BYTES, Submission
 from doseatlas.exchange.records import Agreement, SubmissionRefused
 from doseatlas.exchange.sketch import SketchError, quantile, read_sketch, together
@@ -122,7 +122,7 @@ def _of_exams(table: pa.Table) -> Iterator[str]:
     phantoms = {value for value in table["phantom_cm"].unique().to_pylist() if value is not None}
     if phantoms - {16, 32}:
         yield f"column phantom_cm: {sorted(phantoms - {16, 32})} is neither 16 nor 32."
-    for quantity in quantities():
+    for quantity in stated_quantities():
         column = table[quantity.name]
         span = plausible_ranges()[quantity.name]
         inside = pc.and_(pc.greater_equal(column, span.low), pc.less_equal(column, span.high))
@@ -171,7 +171,7 @@ def _of_length(table: pa.Table) -> Iterator[str]:
 
 
 def _of_summaries(table: pa.Table) -> Iterator[str]:
-    matters = {quantity.name: quantity.phantom_matters for quantity in quantities()}
+    matters = {quantity.name: quantity.phantom_matters for quantity in stated_quantities()}
     seen: set[tuple[Any, ...]] = set()
     for number, row in enumerate(table.to_pylist(), start=1):
         key = tuple(row[name] for name in ("facility", "month", "procedure", "patient_group", "quantity", "phantom_cm"))

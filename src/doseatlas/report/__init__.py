@@ -9,18 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from doseatlas.report.atomic import written_whole
     from doseatlas.report.page import write_html
     from doseatlas.report.spreadsheet import write_xlsx
     from doseatlas.report.terminal import print_summary
     from doseatlas.report.text_tables import write_csv
 
-__all__ = ["print_summary", "write_csv", "write_html", "write_xlsx"]
+__all__ = ["print_summary", "write_csv", "write_html", "write_xlsx", "written_whole"]
 
 _HOMES = {
     "print_summary": "terminal",
     "write_csv": "text_tables",
     "write_html": "page",
     "write_xlsx": "spreadsheet",
+    "written_whole": "atomic",
 }
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -21,6 +22,10 @@ from doseatlas.analysis import FacilityReport
 from doseatlas.report import arrange, charts, sentences, strips, words
 from doseatlas.report.atomic import written_whole
 from doseatlas.report.printable import printable
+from doseatlas.report.skin import skin_pictures, trigger_words
+
+if TYPE_CHECKING:
+    from doseatlas.dosimetry.skin import SkinMap
 
 FEWEST_FOR_PICTURE = 5
 WORDS: tuple[Callable[..., str], ...] = (
@@ -43,6 +48,7 @@ WORDS: tuple[Callable[..., str], ...] = (
     words.share,
     words.unit,
     sentences.subject,
+    trigger_words,
 )
 PICTURES = (
     strips.device_axis,
@@ -55,21 +61,25 @@ PICTURES = (
 )
 
 
-def write_html(report: FacilityReport, path: str | os.PathLike[str]) -> None:
-    """Write the report as one HTML file; the file is there whole, or not at all.
+def write_html(
+    report: FacilityReport, path: str | os.PathLike[str], skin_maps: Mapping[str, SkinMap] = MappingProxyType({})
+) -> None:
+    """Write the report as one HTML file; the file is there whole, or not at all. ``skin_maps`` are by exam.
 
     Raises:
         OSError: the file cannot be written.
 
     """
     with written_whole(path) as file:
-        file.write(html(report).encode())
+        file.write(html(report, skin_maps).encode())
 
 
-def html(report: FacilityReport) -> str:
+def html(report: FacilityReport, skin_maps: Mapping[str, SkinMap] = MappingProxyType({})) -> str:
     """Return the report as an HTML page."""
     report = printable(report)
     found = arrange.chapters(report)
+    pictures = skin_pictures(report, skin_maps) if skin_maps else ()
+    images = "img-src data:; " if pictures else ""  # the maps hold their pixels
     style, script = _resource("page.css"), _resource("page.js")
     return (
         _environment()
@@ -86,9 +96,10 @@ def html(report: FacilityReport) -> str:
             attention=[sentences.attention(finding, report.drl_name) for finding in report.findings],
             fewest_for_picture=FEWEST_FOR_PICTURE,
             fewest_months=arrange.FEWEST_MONTHS,
+            skin_pictures=pictures,
             style=Markup(style),
             script=Markup(script),
-            policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'",
+            policy=f"default-src 'none'; {images}style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'",
         )
     )
 

@@ -154,6 +154,26 @@ def _with_interval(value: TypicalValue) -> str:
     return f"{words.dose_with_unit(value.median, value.quantity)} ({sample})"
 
 
+def dose_values(report: FacilityReport) -> str:
+    """Return which values are counted."""
+    if report.dose_values == "stated":
+        return "Values as the devices state them."
+    return (
+        "Values corrected by calibration certificates, as stated where a device has none. Intervals hold the "
+        "uncertainty of the calibration, or of an uncalibrated display."
+    )
+
+
+def skin_doses(report: FacilityReport) -> str:
+    """Return how many exams reach a trigger of skin dose, and how many are shown."""
+    triggered = report.skin_trigger_count
+    shown = f"The {words.plural(len(report.skin_doses), 'exam', 'exams')} with the largest skin doses are listed."
+    if not triggered:
+        return f"No exam reaches a trigger for notification or follow-up. {shown}"
+    verb = "exam reaches" if triggered == 1 else "exams reach"
+    return f"{words.count(triggered)} {verb} a trigger for notification or follow-up. {shown}"
+
+
 def next_steps(report: FacilityReport) -> tuple[str, ...]:
     """Return what to do where the report has nothing, or nothing to compare, to show."""
     if not report.exam_count:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from doseatlas.analysis import FacilityReport, TypicalValue
 from doseatlas.report import sentences, words
+from doseatlas.report.skin import trigger_words
 
 Cell = str | int | float | dt.date | None
 Form = Literal["text", "count", "dose", "ratio", "share", "date"]
@@ -52,6 +53,7 @@ TYPICAL = (
     Column("median", "Median (in the row's unit)", "dose"),
     Column("interval_low", "95 % interval from (in the row's unit)", "dose"),
     Column("interval_high", "95 % interval to (in the row's unit)", "dose"),
+    Column("calibration_uncertainty", "Relative uncertainty of calibration (k = 1)", "ratio"),
     Column("p25", "Lower quartile (in the row's unit)", "dose"),
     Column("p75", "Upper quartile (in the row's unit)", "dose"),
     Column("minimum", "Smallest (in the row's unit)", "dose"),
@@ -84,6 +86,7 @@ def tables(report: FacilityReport) -> tuple[Table, ...]:
         _trends(report),
         _distributions(report),
         _outliers(report),
+        _skin_doses(report),
         _quality(report),
         Table("sources", "Sources", (Column("source", "Source"),), tuple((source,) for source in report.sources)),
     )
@@ -103,6 +106,7 @@ def _typical(value: TypicalValue) -> tuple[Cell, ...]:
         value.median,
         value.low,
         value.high,
+        value.calibration_uncertainty,
         value.p25,
         value.p75,
         value.minimum,
@@ -122,6 +126,7 @@ def _summary(report: FacilityReport) -> Iterator[tuple[Cell, ...]]:
     yield "Scope", sentences.scope(report)
     if chosen := sentences.selected(report.selection):
         yield "Selection", chosen
+    yield "Doses counted", sentences.dose_values(report)
     yield "Reference levels", sentences.levels(report)
     yield "Exams in the selection", report.quality.exams
     yield "Exams counted", report.quality.counted
@@ -218,6 +223,40 @@ def _outliers(report: FacilityReport) -> Table:
         for one in report.outliers
     )
     return Table("outliers", "Exams that stand out", columns, rows)
+
+
+def _skin_doses(report: FacilityReport) -> Table:
+    columns = (
+        Column("exam_id", "Exam"),
+        Column("study_date", "Date of study", "date"),
+        DEVICE,
+        Column("procedure_id", "Procedure ID"),
+        Column("peak_skin_dose_mgy", "Peak skin dose (mGy)", "dose"),
+        Column("interval_low", "95 % interval from (mGy)", "dose"),
+        Column("interval_high", "95 % interval to (mGy)", "dose"),
+        Column("missing", "Why there is none"),
+        Column("reference_air_kerma_mgy", "Reference air kerma (mGy)", "dose"),
+        Column("kap_gy_cm2", "KAP (Gy·cm²)", "dose"),
+        Column("fluoro_time_s", "Fluoroscopy time (s)", "dose"),
+        Column("trigger", "Trigger reached"),
+    )
+    rows = tuple(
+        (
+            one.exam_id,
+            one.study_date,
+            one.device,
+            one.procedure,
+            one.peak_skin_dose_mgy,
+            *one.interval_mgy,
+            one.peak_skin_dose_missing,
+            one.reference_air_kerma_mgy,
+            one.kap_gy_cm2,
+            one.fluoro_time_s,
+            trigger_words(one.trigger, one.trigger_quantities) if one.trigger else None,
+        )
+        for one in report.skin_doses
+    )
+    return Table("skin_doses", "Skin doses", columns, rows)
 
 
 def _quality(report: FacilityReport) -> Table:

@@ -23,6 +23,8 @@ def print_summary(report: FacilityReport, console: Console) -> None:
     report = printable(report)
     console.print(f"[bold]{escape(report.title)}[/bold]")
     console.print(escape(sentences.scope(report)))
+    if report.dose_values == "corrected":
+        console.print(escape(sentences.dose_values(report)))
     for step in sentences.next_steps(report):
         console.print(escape(step))
     if report.typical_values:
@@ -35,6 +37,8 @@ def print_summary(report: FacilityReport, console: Console) -> None:
         if not any(isinstance(finding, ExamsStandOut) for finding in report.findings):
             console.print(escape(sentences.standing_out(report)))
         console.print(escape(sentences.counted(report)))
+    if report.skin_trigger_count:
+        console.print(escape(sentences.skin_doses(report)))
     refused = sum(reason.count for reason in report.quality.refused)
     if refused:
         console.print(escape(f"{words.plural(refused, 'object was', 'objects were')} refused: doseatlas refused."))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from doseatlas.dosimetry.skin.engine import skin_dose
+    from doseatlas.dosimetry.skin.flatmap import flat_map
     from doseatlas.dosimetry.skin.phantom import (
         HEIGHT_CM,
         SHAPES,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
         mesh_of_triangles,
     )
     from doseatlas.dosimetry.skin.placement import regions
-    from doseatlas.dosimetry.skin.render import skin_dose_html
+    from doseatlas.dosimetry.skin.render import lead, skin_dose_html
     from doseatlas.dosimetry.skin.result import Options, Orientation, SkinDose, SkinDoseError, SkinMap
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
     "SkinDose",
     "SkinDoseError",
     "SkinMap",
+    "flat_map",
+    "lead",
     "mesh_of_cells",
     "mesh_of_triangles",
     "regions",
@@ -47,6 +50,8 @@ _HOMES = {
     "WEIGHT_KG": "phantom",
     "Mesh": "phantom",
     "PhantomError": "phantom",
+    "flat_map": "flatmap",
+    "lead": "render",
     "mesh_of_cells": "phantom",
     "mesh_of_triangles": "phantom",
     "regions": "placement",

@@ -46,8 +46,8 @@ class Panel(NamedTuple):
     closed: bool
 
 
-def flat_map(mesh: Mesh, dose_mgy: Floats) -> Markup:
-    """Return the picture; only the parts that got dose have a panel."""
+def flat_map(mesh: Mesh, dose_mgy: Floats, *, gradient: str = "dose") -> Markup:
+    """Return the picture; only the parts that got dose have a panel. ``gradient`` is an id that the page has once."""
     panels = _cropped(_panels(mesh, dose_mgy))
     peak = float(dose_mgy.max())
     width = LEFT_CM + sum(2 * panel.half_cm + GAP_CM for panel in panels)
@@ -58,8 +58,9 @@ def flat_map(mesh: Mesh, dose_mgy: Floats) -> Markup:
     letters = max(2.2, 0.0175 * width)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.1f} {below + TOP_CM + BOTTOM_CM:.1f}" '
-        f'role="img" aria-label="Flat map of the skin dose; the largest is {_number(peak)} mGy" '
-        f'font-family="system-ui, sans-serif" font-size="{letters:.2f}" fill="#1b2a33">'
+        f'role="img" aria-label="Flat map of the skin dose; the largest is {_number(peak)} mGy">'
+        # On a group, as a page's style of its pictures would go before attributes of the picture itself.
+        f'<g font-family="system-ui, sans-serif" font-size="{letters:.2f}" fill="#1b2a33">'
     ]
     for depth in range(int(-(-top // 10)) * 10, int(foot) + 1, 10):
         y = TOP_CM + depth - top
@@ -76,8 +77,8 @@ def flat_map(mesh: Mesh, dose_mgy: Floats) -> Markup:
     for panel in panels:
         parts.append(_panel(panel, x, TOP_CM + panel.top_cm - top, peak, letters))
         x += 2 * panel.half_cm + GAP_CM
-    parts.append(_scale(peak, LEFT_CM, TOP_CM + below + 5, min(60.0, width - LEFT_CM - GAP_CM)))
-    return Markup("".join(parts) + "</svg>")
+    parts.append(_scale(peak, LEFT_CM, TOP_CM + below + 5, min(60.0, width - LEFT_CM - GAP_CM), gradient))
+    return Markup("".join(parts) + "</g></svg>")
 
 
 def _panels(mesh: Mesh, dose: Floats) -> list[Panel]:
@@ -138,7 +139,7 @@ def _panel(panel: Panel, x: float, y: float, peak: float, letters: float) -> str
     image = base64.b64encode(_png(_coloured(panel.pixels, peak))).decode()
     parts = [
         f'<image x="{x:.2f}" y="{y:.2f}" width="{wide * PIXEL_CM:.2f}" height="{high * PIXEL_CM:.2f}" '
-        f'preserveAspectRatio="none" href="data:image/png;base64,{image}" style="image-rendering:pixelated"/>'
+        f'preserveAspectRatio="none" href="data:image/png;base64,{image}" image-rendering="pixelated"/>'
     ]
     middle = x + panel.half_cm
     parts.append(
@@ -187,7 +188,7 @@ def _numbers(panel: Panel, x: float, y: float, peak: float, letters: float) -> l
     return parts
 
 
-def _scale(peak: float, x: float, y: float, width: float) -> str:
+def _scale(peak: float, x: float, y: float, width: float, gradient: str) -> str:
     stops = "".join(
         f'<stop offset="{index / (len(COLOURS) - 1):.3f}" stop-color="rgb{colour}"/>'
         for index, colour in enumerate(COLOURS)
@@ -197,8 +198,8 @@ def _scale(peak: float, x: float, y: float, width: float) -> str:
         for share in (0.0, 0.25, 0.5, 0.75, 1.0)
     )
     return (
-        f'<defs><linearGradient id="dose">{stops}</linearGradient></defs>'
-        f'<rect x="{x}" y="{y:.1f}" width="{width:.1f}" height="2.4" fill="url(#dose)"/>{ticks}'
+        f'<defs><linearGradient id="{gradient}">{stops}</linearGradient></defs>'
+        f'<rect x="{x}" y="{y:.1f}" width="{width:.1f}" height="2.4" fill="url(#{gradient})"/>{ticks}'
         f'<text x="{x}" y="{y - 1:.1f}" fill="#55636d">skin dose in mGy (bare skin is grey)</text>'
     )
 
