@@ -1,0 +1,120 @@
+"""From the spool to the store: each for its facility, and an object that kills the import does not stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from tests.service.peers import split
+
+import doseatlas
+from doseatlas.service.commitment import Commitments
+from doseatlas.service.importer import Event, Importer, Order
+from doseatlas.service.listener import Listener
+from doseatlas.service.metrics import Metrics
+from doseatlas.service.mpps import Mpps
+from doseatlas.service.quarantine import Quarantine, Quarantined
+from doseatlas.service.spool import Sender, Spool, received_at
+from doseatlas.settings import ServiceSettings, Settings
+
+
+def spool_object(spool: Spool, path: Path, facility: str | None = None) -> Path:
+    """Put a file into the spool as if it had been received."""
+    sender = Sender(via="dicom", caller="CT1", address="192.0.2.7", facility=facility)
+    incoming = spool.incoming(sender, split(path)[1], 10**9)
+    incoming.write(path.read_bytes())
+    spool.commit(incoming, lambda error: None)
+    return spool.folder_of(sender) / incoming.name
+
+
+def events_of(settings: Settings, *, cautious: bool = False) -> list[Event]:
+    """Import until nothing is left."""
+    events: list[Event] = []
+    importer = Importer(Order(settings=settings, cautious=cautious), events.append)
+    while importer.round():
+        assert len(events) < 100
+    importer.close()
+    return events
+
+
+def test_objects_are_imported_for_the_facility_that_their_sender_is_bound_to(
+    tmp_path: Path, reports: list[Path]
+) -> None:
+    spool = Spool(tmp_path)
+    for path, facility in zip(reports[:3], ("North", "South", None), strict=True):
+        spool_object(spool, path, facility)
+    spool.close()
+    settings = Settings(data_dir=str(tmp_path), jobs=1)
+    events = events_of(settings)
+    assert [event.results for event in events] == [{"imported": 1}] * 3
+    assert all(0 <= event.behind_seconds < 600 for event in events)
+    with doseatlas.open(settings.store_url, data_dir=tmp_path) as atlas:
+        facilities = set(atlas.exams().to_pyarrow()["facility"].to_pylist())
+    assert {"North", "South"} < facilities
+    assert len(facilities) == 3
+
+
+def test_the_object_that_was_being_read_when_the_importer_died_is_put_away(tmp_path: Path, reports: list[Path]) -> None:
+    spool = Spool(tmp_path)
+    deadly, harmless = spool_object(spool, reports[0]), spool_object(spool, reports[1])
+    spool.close()
+    (spool.folder / "suspect").write_text(str(deadly))
+    settings = Settings(data_dir=str(tmp_path), jobs=1)
+    assert [event.results for event in events_of(settings, cautious=True)] == [{"imported": 1}]
+    assert not harmless.exists()
+    assert not (spool.folder / "suspect").exists()
+    ((file, why),) = Quarantine(tmp_path, 10**9).objects()
+    assert file.read_bytes() == reports[0].read_bytes()
+    assert why.code == "importer-died"
+
+
+def test_the_quarantine_keeps_the_newest_within_its_limit(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path, 250)
+    for number in range(5):
+        file = tmp_path / f"{number}.dcm"
+        file.write_bytes(bytes(100))
+        quarantine.take(file, Quarantined(code="damaged", message="It is damaged."))
+    assert [file.name for file, _ in quarantine.objects()] == ["3.dcm", "4.dcm"]
+    assert len(list(quarantine.folder.iterdir())) == 4
+
+
+def test_the_time_of_receipt_is_in_the_name(tmp_path: Path, reports: list[Path]) -> None:
+    spool = Spool(tmp_path)
+    before = time.time()
+    path = spool_object(spool, reports[0])
+    spool.close()
+    assert before - 1 <= received_at(path) <= time.time() + 1
+
+
+@pytest.mark.parametrize(("behind_seconds", "waits"), [(0.0, False), (1.0, False), (6.0, True), (1000.0, True)])
+def test_answers_wait_while_the_import_is_behind(tmp_path: Path, behind_seconds: float, waits: bool) -> None:
+    async def pace() -> list[str]:
+        spool = Spool(tmp_path)
+        metrics = Metrics()
+        commitments = Commitments(spool.folder, ae_title="X", kept=lambda _: set(), metrics=metrics)
+        listener = Listener(
+            ServiceSettings(), spool, metrics, commitments=commitments, mpps=Mpps(spool), on_received=lambda: None
+        )
+        order: list[str] = []
+        listener.pace(behind_seconds)
+        listener.at_our_pace(order.append, "answer")
+        order.append("next")
+        while len(order) < 2:
+            await asyncio.sleep(0.01)
+        spool.close()
+        return order
+
+    assert asyncio.run(pace()) == (["next", "answer"] if waits else ["answer", "next"])
+
+
+def test_a_spool_from_before_is_imported_though_its_sender_is_gone(tmp_path: Path, reports: list[Path]) -> None:
+    spool = Spool(tmp_path)
+    path = spool_object(spool, reports[0])
+    spool.close()
+    (path.parent.parent / "empty").mkdir()  # a crash fell between making a folder and naming its sender
+    shutil.copy(reports[1], path.with_name(f"{0:020d}-x-1.2.3.dcm"))
+    settings = Settings(data_dir=str(tmp_path), jobs=1)
+    assert [event.results for event in events_of(settings)] == [{"imported": 2}]
