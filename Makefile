@@ -7,7 +7,7 @@ DATA ?=
 DEMO_DIR ?= demo-output
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo test check lint types house nightly bench lock clean
+.PHONY: help install dev demo test check lint types house nightly bench soak lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,8 +32,8 @@ install: $(VENV)/.runtime  ## make .venv with .venv/bin/doseatlas
 dev: $(VENV)/.dev  ## the same with the test tools
 
 demo: $(VENV)/.runtime  ## from dose objects to the report: made-up ones, or DATA=folder of your own
-	@$(BIN)/doseatlas demo $(if $(DATA),"$(DATA)") --output $(DEMO_DIR)
 	@$(if $(DATA),,$(BIN)/doseatlas demo-world --output $(DEMO_DIR)/world)
+	@$(BIN)/doseatlas demo $(if $(DATA),"$(DATA)") --output $(DEMO_DIR)
 
 test: $(VENV)/.dev  ## run the tests
 	@$(BIN)/python -m pytest -q -n 2 -m "not nightly"
@@ -54,6 +54,9 @@ nightly: $(VENV)/.dev  ## the long forms of the tests
 
 bench: $(VENV)/.dev  ## measure speed and memory, as ratios, into benchmarks/results.md
 	@$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.dev  ## ten minutes (SOAK_MINUTES=60: an hour) of receiving at full rate, the service killed again and again
+	@$(BIN)/python -m benchmarks.soak
 
 lock: $(VENV)/.dev  ## resolve the dependencies anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build -o requirements/runtime.txt --upgrade

@@ -10,11 +10,11 @@ import datetime as dt
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import dosimetry, importing, queries, reading, receiving, registry, sketches, skin, startup
-from benchmarks.measure import Row, machine
+from benchmarks import dosimetry, importing, queries, reading, receiving, registry, results, sketches, skin, startup
+from benchmarks.measure import Row
 from doseatlas.dicom.simulate import DeviceClass, plan, write_objects
 
 HERE = Path(__file__).parent
@@ -69,30 +69,11 @@ def main(asked: list[str]) -> None:
     rows: list[Row] = []
     for name in asked or MEASURES:
         for row in (MEASURES | LARGE)[name]():
-            print(f"{row.figure:>24}  {row.what}  ({row.bar}: {_verdict(row)})\n{'':26}{row.detail}", flush=True)
+            results.tell(row)
             rows.append(row)
     if not asked:
-        (HERE / "results.md").write_text(_document(rows), encoding="utf-8")
-        print(f"written to {HERE.name}/results.md")
-
-
-def _verdict(row: Row) -> str:
-    return "no bar" if row.met is None else "met" if row.met else "NOT MET"
-
-
-def _document(rows: Iterable[Row]) -> str:
-    lines = [
-        "# Measured speed and memory",
-        "",
-        f"`make bench`, {dt.date.today():%Y-%m-%d}. Machine: {machine()}. Medians; ratios are of things measured side by "
-        "side in one run. All data are simulated (`doseatlas simulate`).",
-        "",
-        "| what | figure | bar | met | detail |",
-        "| --- | --- | --- | --- | --- |",
-        *(f"| {row.what} | **{row.figure}** | {row.bar} | {_verdict(row)} | {row.detail} |" for row in rows),
-        "",
-    ]
-    return "\n".join(lines)
+        results.write_bench(rows)
+        print(f"written to {HERE.name}/{results.FILE.name}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """How fast are dose reports received, durably, and how soon are they in the database? With dcmtk's senders and peer.
 
 The peer is dcmtk's ``storescp``, one process an association, writing the same objects to the same disk without making
-them durable and without reading them. Both are sent to by eight ``storescu`` at once, in turn in one run, with Nagle's
-algorithm off, without which the peer waits 40 ms for each object. Senders, receiver and import share the processors.
+them durable and without reading them. A second peer is pynetdicom, on which the service does not stand
+(``docs/decisions/010-own-upper-layer.md``): it makes them durable and reads nothing. All are sent to by eight
+``storescu`` at once, in turn in one run, with Nagle's algorithm off, without which a peer waits 40 ms for each object.
+Senders, receiver and import share the processors.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -33,17 +36,18 @@ _ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
 
 
 def measure(folder: Path, work: Path) -> list[Row]:
-    """Send the reports of a folder to both receivers."""
+    """Send the reports of a folder to all receivers."""
     parts = _parts(folder, work / "receiving")
-    theirs, ours, lags, peaks = [], [], [], []
+    theirs, pynetdicoms, ours = [], [], []
     for _ in range(RUNS):
         theirs.append(_to_storescp(parts, work / "received"))
-        seconds, lag, peak = _to_doseatlas(parts, work / "service")
-        ours.append(seconds)
-        lags.append(lag)
-        peaks.append(peak)
-    ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
-    rates = [OBJECTS / statistics.median(times) for times in (ours, theirs)]
+        pynetdicoms.append(_to_pynetdicom(parts, work / "received"))
+        ours.append(_to_doseatlas(parts, work / "service"))
+    ratio = statistics.median(a.seconds / b.seconds for a, b in zip(theirs, ours, strict=True))
+    less = statistics.median(a.processor_seconds / b.processor_seconds for a, b in zip(ours, pynetdicoms, strict=True))
+    rates = [OBJECTS / statistics.median(run.seconds for run in runs) for runs in (ours, theirs, pynetdicoms)]
+    costs = [statistics.median(run.processor_seconds for run in runs) / OBJECTS for runs in (ours, pynetdicoms)]
+    lags, peaks = [run.lag_seconds for run in ours], [run.peak_mebibytes for run in ours]
     return [
         Row(
             f"receiving {OBJECTS:,} CT reports over {SENDERS} associations",
@@ -52,6 +56,14 @@ def measure(folder: Path, work: Path) -> list[Row]:
             ratio >= BAR_RATIO,
             f"{rates[0]:.0f} a second, durable and being imported, against {rates[1]:.0f} a second that dcmtk's "
             f"storescp wrote; median of {RUNS} pairs",
+        ),
+        Row(
+            "processor time of the receiving process for an object",
+            f"{less:.2f} times pynetdicom",
+            "none",
+            None,
+            f"{costs[0] * 1000:.2f} ms against {costs[1] * 1000:.2f} ms of a receiver made with pynetdicom, which "
+            f"wrote {rates[2]:.0f} a second, durable and not being imported",
         ),
         Row(
             "from the last acknowledgement until all are in the database",
@@ -92,19 +104,40 @@ def _send(parts: list[Path], port: int) -> float:
     return time.perf_counter() - start
 
 
-def _to_storescp(parts: list[Path], received: Path) -> float:
+class _Run(NamedTuple):
+    """All reports sent once. ``processor_seconds``: of the process that receives, without its children."""
+
+    seconds: float
+    processor_seconds: float
+    lag_seconds: float = 0.0
+    peak_mebibytes: float = 0.0
+
+
+def _to_storescp(parts: list[Path], received: Path) -> _Run:
+    port = _free_port()
+    return _to_folder(["storescp", "--fork", "-od", str(received), str(port)], port, parts, received)
+
+
+def _to_pynetdicom(parts: list[Path], received: Path) -> _Run:
+    port = _free_port()
+    command = [sys.executable, "-m", "benchmarks.pynetdicom_scp", str(received), str(port)]
+    return _to_folder(command, port, parts, received)
+
+
+def _to_folder(command: list[str], port: int, parts: list[Path], received: Path) -> _Run:
+    """Send to a receiver that writes files."""
     shutil.rmtree(received, ignore_errors=True)
     received.mkdir()
-    port = _free_port()
-    with _running(["storescp", "--fork", "-od", str(received), str(port)], port):
-        seconds = _send(parts, port)
+    with _running(command, port) as process:
+        before = _processor_seconds(process)
+        run = _Run(_send(parts, port), _processor_seconds(process) - before)
     if len(os.listdir(received)) != OBJECTS:  # noqa: PTH208
-        raise RuntimeError("storescp did not write all objects")
+        raise RuntimeError(f"{command[0]} did not write all objects")
     shutil.rmtree(received)
-    return seconds
+    return run
 
 
-def _to_doseatlas(parts: list[Path], home: Path) -> tuple[float, float, float]:
+def _to_doseatlas(parts: list[Path], home: Path) -> _Run:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
     port = _free_port()
@@ -112,7 +145,9 @@ def _to_doseatlas(parts: list[Path], home: Path) -> tuple[float, float, float]:
     (home / "doseatlas.toml").write_text(settings)
     command = [str(Path(sys.executable).with_name("doseatlas")), "serve"]
     with _running(command, port, cwd=home) as process:
+        before = _processor_seconds(process)
         seconds = _send(parts, port)
+        processor_seconds = _processor_seconds(process) - before
         acknowledged = time.perf_counter()
         while _stored(home / "data" / "doseatlas.sqlite") < OBJECTS:
             if time.perf_counter() - acknowledged > 120:
@@ -122,7 +157,12 @@ def _to_doseatlas(parts: list[Path], home: Path) -> tuple[float, float, float]:
         tree = [process, *process.children(recursive=True)]
         peak = sum(int(_status(one, "VmHWM")) for one in tree) / 1024
     shutil.rmtree(home)
-    return seconds, lag, peak
+    return _Run(seconds, processor_seconds, lag, peak)
+
+
+def _processor_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _stored(database: Path) -> int:

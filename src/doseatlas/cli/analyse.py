@@ -1,0 +1,139 @@
+"""``doseatlas report``: from dose objects, or from what the store holds, to the facility's dose report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from doseatlas.cli import EXIT_REFUSED
+from doseatlas.cli.context import open_store, reference_levels
+from doseatlas.cli.output import Format, console
+from doseatlas.cli.store import SinceOption, UntilOption, import_into, print_summary
+from doseatlas.settings import load_settings
+
+if TYPE_CHECKING:
+    from doseatlas.analysis import DoseValues, FacilityReport, Selection
+    from doseatlas.dosimetry.skin import SkinMap
+    from doseatlas.reference import DrlSet, PatientGroup, Procedure
+    from doseatlas.store import Store
+
+MOST_MAPS = 5
+
+
+def report(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Dose objects to import first: files, folders, zips, DICOMDIRs.", show_default=False),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.")] = Path("dose-report"),
+    facility: Annotated[str | None, typer.Option(help="Only this facility.")] = None,
+    device: Annotated[str | None, typer.Option(help="Only this device.")] = None,
+    procedure: Annotated[str | None, typer.Option(help="Only this standard procedure (its id).")] = None,
+    patient_group: Annotated[str | None, typer.Option(help="Only this patient group (its id).")] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    drl_set: Annotated[str | None, typer.Option(help="Compare with this set; see 'doseatlas drl list'.")] = None,
+    dose_values: Annotated[
+        str | None, typer.Option(help="Count values as stated, or corrected by certificates (default: the setting).")
+    ] = None,
+) -> None:
+    """Write the dose report: one HTML file that opens offline, the same as XLSX and CSV, a summary here.
+
+    Exit status 1 if an object given was refused; the report is written all the same.
+    """
+    from doseatlas.analysis import Selection
+    from doseatlas.reference import patient_groups, procedures
+
+    levels = reference_levels(drl_set)
+    counted = _dose_values(dose_values)
+    selection = Selection(
+        facility=facility,
+        device=device,
+        procedure=procedure and known(procedure, procedures()),
+        patient_group=patient_group and known(patient_group, patient_groups()),
+        since=since and since.date(),
+        until=until and until.date(),
+    )
+    refused = 0
+    with open_store() as store:
+        if paths:
+            summary = import_into(store, paths)
+            print_summary(summary, Format.table)
+            refused = summary.refused
+        computed = compute(store, selection, levels, counted)
+        maps = maps_of(store, computed)
+    write(computed, output, maps)
+    if refused:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def known(asked: str, rows: Sequence[PatientGroup] | Sequence[Procedure]) -> str:
+    """Return the id asked for.
+
+    Raises:
+        BadParameter: no row of the reference table has it.
+
+    """
+    ids = [row.id for row in rows]
+    if asked not in ids:
+        alike = ", ".join(get_close_matches(asked, ids)) or "see 'doseatlas mapping procedures'"
+        raise typer.BadParameter(f"{asked!r} is not known: {alike}.")
+    return asked
+
+
+def _dose_values(asked: str | None) -> DoseValues:
+    """Return whether stated or corrected values are counted: as asked, else as the settings say."""
+    match asked:
+        case "stated" | "corrected":
+            return asked
+        case None:
+            return load_settings().settings.dose_values
+    raise typer.BadParameter(f"{asked!r} is neither 'stated' nor 'corrected'.")
+
+
+def compute(store: Store, selection: Selection, levels: DrlSet, dose_values: DoseValues) -> FacilityReport:
+    """Compute the report from the store's mart."""
+    import datetime as dt
+
+    from doseatlas import __version__
+    from doseatlas.analysis import facility_report
+
+    with console(stderr=True).status("comparing"):
+        store.refresh_mart()
+        return facility_report(
+            store.mart_dir,
+            selection=selection,
+            drl_set=levels,
+            dose_values=dose_values,
+            refused=store.refused_counts(),
+            ignored=store.counts().ignored,
+            now=dt.datetime.now().astimezone(),
+            version=__version__,
+        )
+
+
+def maps_of(store: Store, computed: FacilityReport) -> dict[str, SkinMap]:
+    """Compute the maps of the exams with the largest skin doses, as many as a page bears."""
+    from doseatlas.store import skin_maps
+
+    mapped = [one.exam_id for one in computed.skin_doses if one.peak_skin_dose_mgy is not None][:MOST_MAPS]
+    return skin_maps(store, mapped)
+
+
+def write(computed: FacilityReport, output: Path, maps: Mapping[str, SkinMap]) -> None:
+    """Write every form of the report and say where it is."""
+    from doseatlas.report import print_summary as print_report
+    from doseatlas.report import write_csv, write_html, write_xlsx
+
+    output.mkdir(parents=True, exist_ok=True)
+    with console(stderr=True).status("writing the report"):
+        write_html(computed, output / "report.html", maps)
+        write_xlsx(computed, output / "report.xlsx")
+        write_csv(computed, output / "csv")
+    terminal = console()
+    print_report(computed, terminal)
+    terminal.print(f"Report: {(output / 'report.html').resolve()}", soft_wrap=True)
