@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,13 +11,14 @@ import typer
 from doseatlas.cli import EXIT_REFUSED
 from doseatlas.cli.context import open_store, reference_levels
 from doseatlas.cli.output import Format, console
+from doseatlas.cli.selected import DeviceOption, FacilityOption, GroupOption, ProcedureOption, selection
 from doseatlas.cli.store import SinceOption, UntilOption, import_into, print_summary
 from doseatlas.settings import load_settings
 
 if TYPE_CHECKING:
     from doseatlas.analysis import DoseValues, FacilityReport, Selection
     from doseatlas.dosimetry.skin import SkinMap
-    from doseatlas.reference import DrlSet, PatientGroup, Procedure
+    from doseatlas.reference import DrlSet
     from doseatlas.store import Store
 
 MOST_MAPS = 5
@@ -30,10 +30,10 @@ def report(
         typer.Argument(help="Dose objects to import first: files, folders, zips, DICOMDIRs.", show_default=False),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.")] = Path("dose-report"),
-    facility: Annotated[str | None, typer.Option(help="Only this facility.")] = None,
-    device: Annotated[str | None, typer.Option(help="Only this device.")] = None,
-    procedure: Annotated[str | None, typer.Option(help="Only this standard procedure (its id).")] = None,
-    patient_group: Annotated[str | None, typer.Option(help="Only this patient group (its id).")] = None,
+    facility: FacilityOption = None,
+    device: DeviceOption = None,
+    procedure: ProcedureOption = None,
+    patient_group: GroupOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
     drl_set: Annotated[str | None, typer.Option(help="Compare with this set; see 'doseatlas drl list'.")] = None,
@@ -45,44 +45,20 @@ def report(
 
     Exit status 1 if an object given was refused; the report is written all the same.
     """
-    from doseatlas.analysis import Selection
-    from doseatlas.reference import patient_groups, procedures
-
     levels = reference_levels(drl_set)
     counted = _dose_values(dose_values)
-    selection = Selection(
-        facility=facility,
-        device=device,
-        procedure=procedure and known(procedure, procedures()),
-        patient_group=patient_group and known(patient_group, patient_groups()),
-        since=since and since.date(),
-        until=until and until.date(),
-    )
+    wanted = selection(facility, device, procedure, patient_group, since, until)
     refused = 0
     with open_store() as store:
         if paths:
             summary = import_into(store, paths)
             print_summary(summary, Format.table)
             refused = summary.refused
-        computed = compute(store, selection, levels, counted)
+        computed = compute(store, wanted, levels, counted)
         maps = maps_of(store, computed)
     write(computed, output, maps)
     if refused:
         raise typer.Exit(EXIT_REFUSED)
-
-
-def known(asked: str, rows: Sequence[PatientGroup] | Sequence[Procedure]) -> str:
-    """Return the id asked for.
-
-    Raises:
-        BadParameter: no row of the reference table has it.
-
-    """
-    ids = [row.id for row in rows]
-    if asked not in ids:
-        alike = ", ".join(get_close_matches(asked, ids)) or "see 'doseatlas mapping procedures'"
-        raise typer.BadParameter(f"{asked!r} is not known: {alike}.")
-    return asked
 
 
 def _dose_values(asked: str | None) -> DoseValues:
@@ -95,7 +71,7 @@ def _dose_values(asked: str | None) -> DoseValues:
     raise typer.BadParameter(f"{asked!r} is neither 'stated' nor 'corrected'.")
 
 
-def compute(store: Store, selection: Selection, levels: DrlSet, dose_values: DoseValues) -> FacilityReport:
+def compute(store: Store, wanted: Selection, levels: DrlSet, dose_values: DoseValues) -> FacilityReport:
     """Compute the report from the store's mart."""
     import datetime as dt
 
@@ -106,7 +82,7 @@ def compute(store: Store, selection: Selection, levels: DrlSet, dose_values: Dos
         store.refresh_mart()
         return facility_report(
             store.mart_dir,
-            selection=selection,
+            selection=wanted,
             drl_set=levels,
             dose_values=dose_values,
             refused=store.refused_counts(),

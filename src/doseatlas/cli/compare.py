@@ -21,6 +21,7 @@ from doseatlas.cli.selected import (
     exams_of,
     print_records,
     selection,
+    units_of,
 )
 from doseatlas.cli.store import SinceOption, UntilOption
 
@@ -93,13 +94,10 @@ def league(
     form: FormatOption = Format.table,
 ) -> None:
     """Order units by their typical dose, with the places that chance leaves open."""
-    from doseatlas.analysis.compare import league, unit_logs
+    from doseatlas.analysis.compare import league
     from doseatlas.analysis.drl import Draws
-    from doseatlas.analysis.mart import chosen, countable
 
-    wanted = selection(None, None, procedure, patient_group, since, until)
-    with exams_of(mart) as table:
-        units = unit_logs(countable(chosen(table, wanted)), by.value)
+    units = units_of(mart, selection(None, None, procedure, patient_group, since, until), by.value)
     rows = [
         (*peers[:3], peers.phantom_cm or None, row.place, row.place_low, row.place_high, row.unit, row.n, row.median)
         for peers, logs in units.items()
@@ -120,12 +118,9 @@ def funnel(
     form: FormatOption = Format.table,
 ) -> None:
     """List the units whose typical dose is further from the others' than their sample and the usual spread explain."""
-    from doseatlas.analysis.compare import funnels, unit_logs
-    from doseatlas.analysis.mart import chosen, countable
+    from doseatlas.analysis.compare import funnels
 
-    wanted = selection(None, None, procedure, patient_group, since, until)
-    with exams_of(mart) as table:
-        found = funnels(unit_logs(countable(chosen(table, wanted)), by.value))
+    found = funnels(units_of(mart, selection(None, None, procedure, patient_group, since, until), by.value))
     rows = [
         (*(getattr(one, name) for name in PEERS), point.unit, point.n, point.median, one.centre, point.z, point.signal)
         for one in found

@@ -70,7 +70,7 @@ def open_(
     """Open a finding and print its id."""
     from doseatlas.analysis import quantities
     from doseatlas.analysis.compare import Opened, Subject
-    from doseatlas.cli.analyse import known
+    from doseatlas.cli.selected import known
     from doseatlas.reference import patient_groups, procedures
 
     names = [one.name for one in quantities()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import ibis
 
     from doseatlas.analysis import Selection
+    from doseatlas.analysis.compare import Peers, UnitKind, UnitLogs
+    from doseatlas.reference import PatientGroup, Procedure
 
 MartOption = Annotated[
     Path | None,
@@ -62,6 +65,15 @@ def exams_of(mart: Path | None) -> Iterator[ibis.Table]:
         yield mart_table(folder)
 
 
+def units_of(mart: Path | None, wanted: Selection, by: UnitKind) -> dict[Peers, UnitLogs]:
+    """Return the facilities, devices or protocols of the exams selected, peers by peers."""
+    from doseatlas.analysis.compare import unit_logs
+    from doseatlas.analysis.mart import chosen, countable
+
+    with exams_of(mart) as table:
+        return unit_logs(countable(chosen(table, wanted)), by)
+
+
 def selection(
     facility: str | None,
     device: str | None,
@@ -72,7 +84,6 @@ def selection(
 ) -> Selection:
     """Return the selection of a command's options; a procedure or group that is not known is wrong usage."""
     from doseatlas.analysis import Selection
-    from doseatlas.cli.analyse import known
     from doseatlas.reference import patient_groups, procedures
 
     return Selection(
@@ -83,6 +94,20 @@ def selection(
         since=since and since.date(),
         until=until and until.date(),
     )
+
+
+def known(asked: str, rows: Sequence[PatientGroup] | Sequence[Procedure]) -> str:
+    """Return the id asked for.
+
+    Raises:
+        BadParameter: no row of the reference table has it.
+
+    """
+    ids = [row.id for row in rows]
+    if asked not in ids:
+        alike = ", ".join(get_close_matches(asked, ids)) or "see 'doseatlas mapping procedures'"
+        raise typer.BadParameter(f"{asked!r} is not known: {alike}.")
+    return asked
 
 
 def print_records(records: Iterable[Any], columns: Sequence[str], form: Format) -> None:

@@ -19,6 +19,7 @@ from doseatlas.cli.selected import (
     exams_of,
     print_records,
     selection,
+    units_of,
 )
 from doseatlas.cli.store import SinceOption, UntilOption
 
@@ -41,14 +42,10 @@ def fold(
     form: FormatOption = Format.table,
 ) -> None:
     """Say how many times the lowest typical value the highest is, with the ratio of the quartiles beside it."""
-    from doseatlas.analysis.compare import unit_logs
     from doseatlas.analysis.drl import Draws
-    from doseatlas.analysis.mart import chosen, countable
     from doseatlas.analysis.variation import fold_variations
 
-    wanted = selection(None, None, procedure, patient_group, since, until)
-    with exams_of(mart) as table:
-        units = unit_logs(countable(chosen(table, wanted)), by.value)
+    units = units_of(mart, selection(None, None, procedure, patient_group, since, until), by.value)
     found = fold_variations(units, Draws(replicates, seed), minimum_n=minimum)
     columns = ("units", "exams", "lowest", "lowest_unit", "highest", "highest_unit", "fold", "fold_low", "fold_high")
     quartiles = ("quartile_ratio", "quartile_ratio_low", "quartile_ratio_high", "not_counted")

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         FunnelLimit,
         FunnelPoint,
         LeagueRow,
+        UnitKind,
     )
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "Reopened",
     "Subject",
     "TrackedFinding",
+    "UnitKind",
     "UnitLogs",
     "before_after",
     "compare",
@@ -113,6 +115,7 @@ _HOMES = {
         "FunnelLimit",
         "FunnelPoint",
         "LeagueRow",
+        "UnitKind",
     ),
     "log_sums": (
         "Peers",

@@ -1,11 +1,11 @@
-"""The options of ``doseatlas report`` that say which exams are meant."""
+"""The options of commands of analysis that say which exams are meant."""
 
 from __future__ import annotations
 
 import pytest
 import typer
 
-from doseatlas.cli.analyse import known
+from doseatlas.cli.selected import known
 from doseatlas.reference import patient_groups, procedures
 
 
