@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doseatlas.analysis import Selection, mart_table, typical_values
-from doseatlas.analysis.mart import chosen, countable
+from doseatlas.analysis.mart import ExamFiles, chosen, countable
 from doseatlas.model import StoreError
 from doseatlas.store.mart_schema import EXAM_COLUMNS
 
@@ -54,6 +54,22 @@ def test_a_damaged_file_is_reported_with_what_to_do(mart: Mart) -> None:
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(StoreError, match="doseatlas rebuild"):
         mart_table(path)
+
+
+def test_a_question_that_is_kept_is_answered_for_each_folder_whatever_its_columns(tmp_path: Path) -> None:
+    of_a = {"facility": ["A", "A"], "dlp_mgy_cm": [1.0, 3.0], "phantom_cm": pa.array([32, None], pa.int64())}
+    for name, columns in (("a", of_a), ("b", {"facility": ["B"]})):
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table(columns), tmp_path / name / "exams.parquet")
+    files = ExamFiles(tmp_path)
+    exams = files.exams
+    question = exams.agg(n=exams.count(), stated=exams.dlp_mgy_cm.count(), phantom=exams.phantom_cm.max())
+    kept = files.kept("question", question)
+    answers = []
+    for folder in (tmp_path, tmp_path / "a", tmp_path / "b", tmp_path / "none", tmp_path / "a"):
+        files.look_at(folder)
+        answers.append(tuple(kept.to_pyarrow().to_pylist()[0].values()))
+    assert answers == [(3, 2, 32), (2, 2, 32), (1, 0, None), (0, 0, None), (2, 2, 32)]
 
 
 def test_a_mart_reads_no_files_beside_it(mart: Mart, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import glob
 import math
 import os
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,67 +30,109 @@ IBIS_TYPES = {
     "bool": "boolean",
     "list<string>": "array<string>",
 }
+_SQL_TYPES = {
+    "string": "VARCHAR",
+    "int32": "INTEGER",
+    "float64": "DOUBLE",
+    "date": "DATE",
+    "bool": "BOOLEAN",
+    "list<string>": "VARCHAR[]",
+}
 
 
 def mart_table(mart_dir: str | os.PathLike[str], *, memory_limit: str = "1GB") -> ibis.Table:
     """Return the exams of a mart as an Ibis table, one row an exam; columns: ``store.mart_schema.EXAM_COLUMNS``.
 
     An empty or absent mart gives an empty table with the same columns; a column that an older mart lacks is null.
-    Each call opens its own in-memory DuckDB, which may use ``memory_limit`` (more is spilled to the folder for
-    temporary files), reads nothing but files below ``mart_dir`` and loads no extensions.
+    Each call opens an :class:`ExamFiles`.
 
     Raises:
         StoreError: a file of the mart is damaged.
 
     """
-    return exam_files_table(Path(mart_dir) / "exams", memory_limit=memory_limit)
+    exams = Path(mart_dir) / "exams"
+    files = ExamFiles(exams, memory_limit=memory_limit)
+    files.look_at(exams)
+    return files.exams
 
 
-def exam_files_table(folder: Path, *, memory_limit: str = "1GB", threads: int | None = None) -> ibis.Table:
-    """Return the exams of the Parquet files below a folder of a mart, such as one country's; else as the above.
+class ExamFiles:
+    """The exams of one folder of a mart after another, such as one country's, as the same table.
 
-    ``threads`` is how many the engine uses; by default one a processor.
+    The engine is an in-memory DuckDB of its own, which may use ``memory_limit`` (more is spilled to the folder for
+    temporary files) and ``threads`` (by default one a processor), reads nothing but files below ``root`` and loads no
+    extensions. A question that is kept (:meth:`kept`) is compiled once and answered for each folder.
     """
-    import duckdb
-    import ibis
 
-    exams_dir = folder.resolve()
-    backend = ibis.duckdb.connect(
-        memory_limit=memory_limit,
-        temp_directory=os.fspath(Path(tempfile.gettempdir()) / f"doseatlas-{os.getpid()}"),
-        autoinstall_known_extensions="false",
-        autoload_known_extensions="false",
-        python_enable_replacements="false",
-        **({} if threads is None else {"threads": threads}),
-    )
-    if next(exams_dir.rglob("*.parquet"), None) is None:
-        schema = ibis.schema({column.name: IBIS_TYPES[column.type] for column in EXAM_COLUMNS})
-        return backend.create_table("exams", schema=schema, temp=True)
-    # A mart has a file a facility and month, and each question would read the ends of all of them three times.
-    backend.raw_sql("SET parquet_metadata_cache = true")
-    pattern = glob.escape(os.fspath(exams_dir))
-    try:
-        # Facility and month are columns of the files too; the folders' names are only layout.
-        stored = backend.read_parquet(
-            f"{pattern}/**/*.parquet", table_name="exams", union_by_name=True, hive_partitioning=False
+    exams: ibis.Table
+
+    def __init__(self, root: Path, *, memory_limit: str = "1GB", threads: int | None = None) -> None:
+        """Open the engine. It looks at no folder yet: the table is empty."""
+        import ibis
+
+        self._engine = ibis.duckdb.connect(
+            memory_limit=memory_limit,
+            temp_directory=os.fspath(Path(tempfile.gettempdir()) / f"doseatlas-{os.getpid()}"),
+            autoinstall_known_extensions="false",
+            autoload_known_extensions="false",
+            python_enable_replacements="false",
+            **({} if threads is None else {"threads": threads}),
         )
-    except duckdb.Error as error:
-        raise StoreError(
-            f"the mart in {exams_dir} cannot be read; write it again with 'doseatlas rebuild' ({error})"
-        ) from error
-    # DuckDB checks the pattern as written and each file it finds.
-    allowed = ", ".join("'" + folder.replace("'", "''") + "'" for folder in (os.fspath(exams_dir), pattern))
-    backend.raw_sql(f"SET allowed_directories = [{allowed}]")
-    backend.raw_sql("SET enable_external_access = false")
-    backend.raw_sql("SET lock_configuration = true")
-    return stored.select(
-        **{
-            column.name: (stored[column.name] if column.name in stored.columns else ibis.null()).cast(
-                IBIS_TYPES[column.type]
-            )
+        # A mart has a file a facility and month, and each question would read the ends of all of them three times.
+        self._engine.raw_sql("SET parquet_metadata_cache = true")
+        # DuckDB checks the pattern as written and each file it finds.
+        folder = os.fspath(root.resolve())
+        allowed = ", ".join(_sql_text(path) for path in (folder, glob.escape(folder)))
+        self._engine.raw_sql(f"SET allowed_directories = [{allowed}]")
+        self._engine.raw_sql("SET enable_external_access = false")
+        self._engine.raw_sql("SET lock_configuration = true")
+        self._show("(SELECT 1)", (), "WHERE false")
+        self.exams = self._engine.table("exams")
+
+    def look_at(self, folder: Path) -> None:
+        """Let the table ``exams`` be that of the Parquet files below a folder below the root.
+
+        Raises:
+            StoreError: a file is damaged.
+
+        """
+        import duckdb
+
+        exams_dir = folder.resolve()
+        if next(exams_dir.rglob("*.parquet"), None) is None:
+            self._show("(SELECT 1)", (), "WHERE false")
+            return
+        pattern = _sql_text(f"{glob.escape(os.fspath(exams_dir))}/**/*.parquet")
+        # Facility and month are columns of the files too; the folders' names are only layout.
+        files = f"read_parquet({pattern}, union_by_name = true, hive_partitioning = false)"
+        try:
+            columns = self._engine.con.execute(f"DESCRIBE SELECT * FROM {files}").fetchall()
+            self._show(files, {name for name, *_ in columns})
+        except duckdb.Error as error:
+            raise StoreError(
+                f"the mart in {exams_dir} cannot be read; write it again with 'doseatlas rebuild' ({error})"
+            ) from error
+
+    def kept(self, name: str, question: ibis.Table) -> ibis.Table:
+        """Keep a question about ``exams``, so that asking it of the next folder compiles nothing."""
+        return self._engine.create_view(name, question)
+
+    def _show(self, source: str, present: Collection[str], condition: str = "") -> None:
+        """Make the view ``exams``, with the same columns and types whatever the files have."""
+        columns = ", ".join(
+            f"CAST({_sql_name(column.name) if column.name in present else 'NULL'} AS {_SQL_TYPES[column.type]})"
+            f" AS {_sql_name(column.name)}"
             for column in EXAM_COLUMNS
-        }
-    )
+        )
+        self._engine.con.execute(f"CREATE OR REPLACE VIEW exams AS SELECT {columns} FROM {source} {condition}")
+
+
+def _sql_text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _sql_name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def chosen(exams: ibis.Table, selection: Selection) -> ibis.Table:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import msgspec
@@ -38,7 +39,7 @@ from doseatlas.analysis.drl.units import (
     unit_schema,
     unit_values,
 )
-from doseatlas.analysis.mart import exam_files_table
+from doseatlas.analysis.mart import ExamFiles
 from doseatlas.analysis.reference_levels import LevelSet, ReferenceLevels
 from doseatlas.analysis.results import Selection
 from doseatlas.analysis.tables import stated_quantities
@@ -129,21 +130,42 @@ class _Area(NamedTuple):
     units: pa.Table | None = None
 
 
+class _Engine(NamedTuple):
+    """What one worker asks: the exams of the folder it is at, and the units of these exams (see ``unit_values``)."""
+
+    files: ExamFiles
+    judged_units: ibis.Table | None
+
+
+def _engine(mart_dir: str | os.PathLike[str], request: Request, threads: int) -> _Engine:
+    files = ExamFiles(Path(mart_dir) / "exams", memory_limit=request.memory_limit, threads=threads)
+    if request.method.unit == "patient":
+        return _Engine(files, None)
+    return _Engine(files, files.kept("judged_units", _judged_units_table(files.exams, request, finite=False)))
+
+
 def _side_by_side(
     mart_dir: str | os.PathLike[str],
     request: Request,
-    work: Callable[[str, ibis.Table, Request], _Area],
+    work: Callable[[str, _Engine, Request], _Area],
     progress: Callable[[str], None],
 ) -> Iterator[_Area]:
     """Yield what each area gives, in the order of their names; a few are worked at side by side."""
     areas = _folders(mart_dir, request)
     processors = os.cpu_count() or 1
-    jobs = min(len(areas), processors, MOST_JOBS)
+    jobs = max(1, min(len(areas), processors, MOST_JOBS))
+    idle: SimpleQueue[_Engine] = SimpleQueue()
+    for _ in range(jobs):
+        idle.put(_engine(mart_dir, request, threads=max(1, processors // jobs)))
 
     def of_area(area: tuple[str, Path]) -> _Area:
         name, folder = area
-        exams = exam_files_table(folder, memory_limit=request.memory_limit, threads=max(1, processors // jobs))
-        return work(name, exams, request)
+        engine = idle.get()
+        try:
+            engine.files.look_at(folder)
+            return work(name, engine, request)
+        finally:
+            idle.put(engine)
 
     with ThreadPoolExecutor(jobs) as pool:
         for (name, _), found in zip(areas, pool.map(of_area, areas), strict=True):
@@ -159,10 +181,10 @@ def _folders(mart_dir: str | os.PathLike[str], request: Request) -> list[tuple[s
     return area_folders(mart_dir)
 
 
-def _units_of_area(name: str, exams: ibis.Table, request: Request) -> _Area:
+def _units_of_area(name: str, engine: _Engine, request: Request) -> _Area:
     """Return the units of a folder and, where they are of one area, the levels and curves."""
-    method = request.method
-    everything = _judged_units(exams, request)
+    method, exams = request.method, engine.files.exams
+    everything = _judged_units(engine, request)
     wide = counting(everything)
     units = _with_area(long_form(wide), name, request)
     count = _exam_count(name, exams_judged(everything), *_exams_and_dosed(exams, request, wide))
@@ -177,24 +199,29 @@ def _units_of_area(name: str, exams: ibis.Table, request: Request) -> _Area:
     return _Area(levels, curves, count, units)
 
 
-def _judged_units(exams: ibis.Table, request: Request) -> pa.Table:
+def _judged_units(engine: _Engine, request: Request) -> pa.Table:
     """Return :func:`unit_values` by :data:`JUDGEMENTS`.
 
     That all doses are finite is seen in the result, and only asked of each exam where it is not so: asking costs as
     much as reading the files.
     """
+    assert engine.judged_units is not None, "units are asked of a method of units"
+    wide = engine.judged_units.to_pyarrow()
+    if all_finite(wide):
+        return wide
+    return _judged_units_table(engine.files.exams, request, finite=True).to_pyarrow()
+
+
+def _judged_units_table(exams: ibis.Table, request: Request, *, finite: bool) -> ibis.Table:
     method = request.method
     unit = cast(Literal["facility", "device"], method.unit)
     judged = judged_exams(exams, request.selection, method)
-    by = (*GROUP, *JUDGEMENTS)
-    wide = unit_values(judged, unit, method.statistic, by).to_pyarrow()
-    if all_finite(wide):
-        return wide
-    return unit_values(of_finite_doses(judged), unit, method.statistic, by).to_pyarrow()
+    return unit_values(of_finite_doses(judged) if finite else judged, unit, method.statistic, (*GROUP, *JUDGEMENTS))
 
 
-def _patients_of_area(name: str, exams: ibis.Table, request: Request) -> _Area:
+def _patients_of_area(name: str, engine: _Engine, request: Request) -> _Area:
     """Return the levels of a folder's pooled patients."""
+    exams = engine.files.exams
     counted = exams_by_rule(exams, request.selection, request.method)
     area = _area_of_all(counted, name, request)
     previous = ReferenceLevels(request.previous)
