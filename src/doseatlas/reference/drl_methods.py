@@ -7,7 +7,7 @@ authority has not published and this table had to choose stands in the row's ``n
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -228,5 +228,6 @@ def _one_of(where: str, column: str, text: str, allowed: tuple[str, ...]) -> str
     return text
 
 
+@lru_cache(maxsize=65536)
 def _fits(patterns: tuple[str, ...], name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)

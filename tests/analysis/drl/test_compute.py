@@ -141,7 +141,24 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_too_few_facilities_have_a_percentile_but_no_level(registry: Write, computed: Run) -> None:
     (level,) = computed(registry({"": facilities(19)}), "icrp-135-national").run.levels
     assert (level.value, level.status, level.units, level.min_units) == (None, "too few units", 19, 20)
-    assert level.percentile_value > 0
+    assert level.percentile_value is not None
+
+
+def test_where_no_facility_counts_there_is_no_percentile_of_those_left_out(registry: Write, computed: Run) -> None:
+    (level,) = computed(registry({"": facilities(7, each=5)}), "icrp-135-national").run.levels
+    assert (level.value, level.status, level.units, level.patients) == (None, "too few units", 0, 0)
+    assert (level.percentile_value, level.low, level.high, level.guides) == (None, None, None, ())
+    assert [(one.patients, one.reason) for one in level.left_out] == [(5, "fewer than 20 patients")] * 7
+
+
+def test_areas_whose_names_differ_in_signs_only_have_a_file_each(
+    registry: Write, computed: Run, tmp_path: Path
+) -> None:
+    by_country = {name: facilities(20, country=name, seed=seed) for seed, name in enumerate(("A B", "A-B", "C"))}
+    found = computed(registry(by_country), "icrp-135-national")
+    sets = [load_drl_csv(path) for path in save_computed(found, tmp_path, year=2026) if path.suffix == ".csv"]
+    assert {level.value for level in found.run.levels} == {row.value for one in sets for row in one.rows}
+    assert len({one.id for one in sets}) == len(sets) == 3
 
 
 def test_phantoms_are_never_pooled(registry: Write, computed: Run) -> None:
@@ -231,6 +248,13 @@ def test_a_region_of_too_few_countries_says_which_have_no_level(registry: Write,
     assert [(one.unit, one.reason) for one in level.left_out] == [("D", "3 of 20 units needed")]
 
 
+def test_a_region_without_any_national_level_says_which_countries_have_none(registry: Write, computed: Run) -> None:
+    by_country = {name: facilities(3, country=name, seed=seed) for seed, name in enumerate(("A", "B"))}
+    (level,) = computed(registry(by_country), "icrp-135-regional-medians").run.levels
+    assert (level.value, level.units, level.status) == (None, 0, "too few units")
+    assert [(one.unit, one.reason) for one in level.left_out] == [(name, "3 of 20 units needed") for name in "AB"]
+
+
 def test_pooling_patients_and_taking_centres_differ_on_the_same_exams(registry: Write, computed: Run) -> None:
     # A large centre with high doses pulls pooled patients up, and is one of many in the other method.
     rows = facilities(8, each=20, procedure="xa-coronary-angiography", patient_group="child-weight-5-15")
@@ -240,6 +264,8 @@ def test_pooling_patients_and_taking_centres_differ_on_the_same_exams(registry: 
     root = registry({"": rows + large})
     (pooled,) = computed(root, "opripalc-pooled").run.levels
     (centres,) = computed(root, "opripalc-centres").run.levels
+    assert pooled.percentile_value is not None
+    assert centres.percentile_value is not None
     assert pooled.percentile_value == pytest.approx(np.quantile([r["kap_gy_cm2"] for r in rows + large], 0.75))
     assert pooled.percentile_value > 1.5 * centres.percentile_value
     assert pooled.low is not None

@@ -84,6 +84,7 @@ def test_the_level_is_what_the_row_says(
     assert level.percentile_value == pytest.approx(np.quantile(values, rule.percentile / 100))
     assert level.status == "set"
     assert level.value is not None
+    assert level.percentile_value is not None
     steps = dict(rule.rounding)
     if not steps:
         assert level.value == level.percentile_value

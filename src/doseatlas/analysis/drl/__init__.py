@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from doseatlas.analysis.drl.bootstrap import Draws
     from doseatlas.analysis.drl.compute import Computed, Request, compute_levels
     from doseatlas.analysis.drl.curves import level_at
-    from doseatlas.analysis.drl.files import levels_csv, load_run, save_computed
+    from doseatlas.analysis.drl.files import load_run, save_computed
     from doseatlas.analysis.drl.quantile_regression import fit_quantile_line
     from doseatlas.analysis.drl.records import (
         ComputedLevel,
@@ -42,7 +42,6 @@ __all__ = [
     "data_version",
     "fit_quantile_line",
     "level_at",
-    "levels_csv",
     "load_run",
     "peer_standing",
     "save_computed",
@@ -54,7 +53,7 @@ _HOMES = {
     "curves": ("level_at",),
     "standing": ("PeerStanding", "peer_standing"),
     "version": ("data_version",),
-    "files": ("levels_csv", "load_run", "save_computed"),
+    "files": ("load_run", "save_computed"),
     "quantile_regression": ("fit_quantile_line",),
     "records": (
         "ComputedLevel",

@@ -21,7 +21,7 @@ import msgspec
 from doseatlas.analysis.areas import EVERYWHERE, NOWHERE, Places, area_folders
 from doseatlas.analysis.drl.bootstrap import Draws
 from doseatlas.analysis.drl.curves import curves_of_area, thin_levels
-from doseatlas.analysis.drl.levels import levels_of_units
+from doseatlas.analysis.drl.levels import NO_UNITS, finish, levels_of_units
 from doseatlas.analysis.drl.pooled import levels_of_patients
 from doseatlas.analysis.drl.records import ComputedLevel, DataVersion, DrlCurve, DrlRun, ExamCount, LeftOut
 from doseatlas.analysis.drl.units import (
@@ -322,17 +322,23 @@ def _from_countries(
     set_levels = [level for level in national.run.levels if level.value is not None]
     rows = [_country_row(level, regions) for level in set_levels]
     units = pa.Table.from_pylist(rows, unit_schema().append(pa.field("area", pa.string())))
-    levels = levels_of_units(units, request.method, ReferenceLevels(request.previous), request.draws)
-    without: dict[tuple[object, ...], list[LeftOut]] = defaultdict(list)
+    previous = ReferenceLevels(request.previous)
+    without: dict[tuple[Any, ...], list[LeftOut]] = defaultdict(list)
     for level in national.run.levels:
         if level.value is None:
             reason = f"{level.units} of {level.min_units} units needed"
             left_out = LeftOut(unit=level.area, patients=level.patients, reason=reason)
             without[_peers(level, regions.get(level.area, EVERYWHERE))].append(left_out)
     finished = [
-        msgspec.structs.replace(level, left_out=level.left_out + tuple(without[_peers(level, level.area)]))
-        for level in levels
+        msgspec.structs.replace(level, left_out=level.left_out + tuple(without.pop(_peers(level, level.area), ())))
+        for level in levels_of_units(units, request.method, previous, request.draws)
     ]
+    for (area, procedure, group, quantity, phantom_cm), left in without.items():
+        rule = request.method.rule(procedure, group)
+        if rule is not None:
+            key = (area, procedure, group, quantity, phantom_cm or 0)
+            finished.append(finish(key, NO_UNITS, rule, previous, tuple(left)))
+    finished.sort(key=lambda level: (level.area, level.procedure, level.patient_group, level.quantity))
     return Computed(_run(request, finished, (), national.run.exams, data, code_version), units)
 
 

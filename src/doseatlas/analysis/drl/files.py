@@ -7,8 +7,11 @@ with at once; the Parquet file of unit values answers a facility's questions wit
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,10 +72,15 @@ def save_computed(computed: Computed, folder: Path, *, year: int) -> tuple[Path,
             row_group_size=20_000,
         )
         written.append(_write(folder / UNITS, buffer.getvalue()))
-    areas = sorted({level.area for level in computed.run.levels if level.value})
-    for area in areas:
-        name = LEVELS if len(areas) == 1 else f"levels-{_file_name(area)}.csv"
-        written.append(_write(folder / name, levels_csv(computed.run, area, year=year).encode()))
+    by_area: dict[str, list[ComputedLevel]] = defaultdict(list)
+    for level in computed.run.levels:
+        if level.value:
+            by_area[level.area].append(level)
+    names = _plain_names(by_area)
+    for area, levels in sorted(by_area.items()):
+        name = LEVELS if len(by_area) == 1 else f"levels-{names[area]}.csv"
+        text = _levels_csv(computed.run, levels, set_id=f"{names[area]}-{year}-{computed.run.method}", year=year)
+        written.append(_write(folder / name, text.encode()))
     return tuple(written)
 
 
@@ -91,23 +99,21 @@ def load_run(path: Path) -> DrlRun:
         raise TableError(f"{path}: is no computation of reference levels ({error}). Name a run.json.") from error
 
 
-def levels_csv(run: DrlRun, area: str, *, year: int) -> str:
+def _levels_csv(run: DrlRun, levels: Sequence[ComputedLevel], *, set_id: str, year: int) -> str:
     """Return the levels of an area as a DRL set (format: ``docs/reference-levels.md``)."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for level in run.levels:
-        if level.area == area and level.value:
-            writer.writerow(_row(run, level, year))
+    writer.writerows(_row(run, level, set_id, year) for level in levels)
     return text.getvalue()
 
 
-def _row(run: DrlRun, level: ComputedLevel, year: int) -> dict[str, object]:
+def _row(run: DrlRun, level: ComputedLevel, set_id: str, year: int) -> dict[str, object]:
     quantity, unit = STATED[level.quantity]
     achievable = [guide.value for guide in level.guides if guide.percentile == 50 and guide.value <= (level.value or 0)]
     interval = f" ({level.low:.4g} to {level.high:.4g})" if level.low is not None and level.high is not None else ""
     return {
-        "set": f"{_file_name(level.area)}-{year}-{run.method}",
+        "set": set_id,
         "authority": f"computed from registry {run.data.digest[:12]}",
         "country": level.area,
         "year": year,
@@ -126,8 +132,14 @@ def _row(run: DrlRun, level: ComputedLevel, year: int) -> dict[str, object]:
     }
 
 
-def _file_name(area: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in area.lower())
+def _plain_names(areas: Iterable[str]) -> dict[str, str]:
+    """Return a name of letters, digits and hyphens for each area; areas that it would confuse get a digest as well."""
+    plain = {area: "".join(c if c.isalnum() else "-" for c in area.lower()) for area in areas}
+    often = Counter(plain.values())
+    return {
+        area: name if often[name] == 1 else f"{name}-{hashlib.sha256(area.encode()).hexdigest()[:8]}"
+        for area, name in plain.items()
+    }
 
 
 def _write(path: Path, content: bytes) -> Path:

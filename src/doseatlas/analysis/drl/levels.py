@@ -33,13 +33,16 @@ class Cell(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """A percentile with its interval, and the guide values beside it, before rounding."""
+    """A percentile with its interval, and the guide values beside it, before rounding; ``None``: of no unit."""
 
-    value: float
+    value: float | None
     interval: Interval | None
     guides: tuple[tuple[str, float, float], ...]
     units: int
     patients: int
+
+
+NO_UNITS = Figures(None, None, (), 0, 0)
 
 
 def cells(units: pa.Table) -> Iterator[Cell]:
@@ -87,21 +90,26 @@ def levels_of_units(
 
 
 def level_of_cell(cell: Cell, rule: DrlRule, previous: ReferenceLevels, draws: Draws) -> ComputedLevel:
-    """Return the level of one cell by its rule. Where no unit has enough patients, the percentile is of them all."""
+    """Return the level of one cell by its rule. Where no unit has enough patients, there is no percentile either."""
     enough = cell.patients >= rule.min_patients
     left_out = tuple(
         LeftOut(unit=str(name), patients=int(n), reason=f"fewer than {rule.min_patients} patients")
         for name, n in zip(cell.names[~enough], cell.patients[~enough], strict=True)
     )
-    counted = cell.values[enough] if enough.any() else cell.values
-    figures = Figures(
+    figures = _figures(cell.values[enough], int(cell.patients[enough].sum()), rule, draws)
+    return finish(cell.key, figures, rule, previous, left_out)
+
+
+def _figures(counted: Floats, patients: int, rule: DrlRule, draws: Draws) -> Figures:
+    if not len(counted):
+        return NO_UNITS
+    return Figures(
         percentile_of(counted, rule.percentile),
         percentile_interval(counted, rule.percentile, draws),
         tuple((guide.name, guide.percentile, percentile_of(counted, guide.percentile)) for guide in rule.guides),
-        int(enough.sum()),
-        int(cell.patients[enough].sum()),
+        len(counted),
+        patients,
     )
-    return finish(cell.key, figures, rule, previous, left_out)
 
 
 def finish(
@@ -114,12 +122,12 @@ def finish(
     """Return the level as the rule publishes it: rounded, kept, or none where too few units count."""
     area, procedure, group, quantity, phantom_cm = key
     before = previous.find(procedure, group, quantity, phantom_cm or None)
-    value: float | None = rounded(figures.value, quantity, rule.rounding)
-    status: Status = "set"
-    if figures.units < rule.min_units:
-        value, status = None, "too few units"
-    elif before is not None and _moves_little(figures.value, before.value, rule.keep_within_percent):
-        value, status = before.value, "kept"
+    value: float | None = None
+    status: Status = "too few units"
+    if figures.value is not None and figures.units >= rule.min_units:
+        value, status = rounded(figures.value, quantity, rule.rounding), "set"
+        if before is not None and _moves_little(figures.value, before.value, rule.keep_within_percent):
+            value, status = before.value, "kept"
     return ComputedLevel(
         area=area,
         procedure=procedure,

@@ -29,9 +29,9 @@ class GuideValue(Record, frozen=True, kw_only=True):
 class ComputedLevel(Record, frozen=True, kw_only=True):
     """One level of an area, in the unit that the quantity's name states.
 
-    ``percentile_value`` is the percentile as computed, with ``low`` and ``high`` its 95 % bootstrap interval (``None``:
-    too few units for one). ``value`` is the level: rounded, or the previous one where the method keeps it; ``None``
-    where too few units have enough patients. ``units`` and ``patients`` are those that count.
+    ``percentile_value`` is the percentile as computed (``None``: no unit counts), with ``low`` and ``high`` its 95 %
+    bootstrap interval (``None``: too few units for one). ``value`` is the level: rounded, or the previous one where the
+    method keeps it; ``None`` where too few units have enough patients. ``units`` and ``patients`` are those that count.
     """
 
     area: str
@@ -41,7 +41,7 @@ class ComputedLevel(Record, frozen=True, kw_only=True):
     phantom_cm: int | None = None
     value: float | None = None
     percentile: float
-    percentile_value: float
+    percentile_value: float | None
     low: float | None = None
     high: float | None = None
     guides: tuple[GuideValue, ...] = ()
