@@ -14,7 +14,7 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 
-from doseatlas.dicom.simulate import plan, write_objects
+from doseatlas.dicom.simulate import draw_exam, encode_enhanced, encode_estimate, plan, write_objects
 from doseatlas.service import dimse, pdu
 
 _IMPLICIT, _EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
@@ -41,8 +41,11 @@ def seeds(target: str) -> Iterator[bytes]:
 
 
 def _objects() -> Iterator[bytes]:
-    """Yield the smallest objects of each SOP class."""
+    """Yield the smallest objects of each SOP class, and a report of each newer template, which worlds do not send."""
     start, end = dt.date(2024, 1, 1), dt.date(2024, 3, 31)
+    newer = plan("facility", exams=1, seed=2, start=start, end=end, faults=False, device_classes=("fluoroscopy",))
+    yield encode_estimate(draw_exam(newer, 0))
+    yield encode_enhanced(draw_exam(newer, 0))
     with tempfile.TemporaryDirectory() as folder:
         write_objects(plan("facility", exams=40, seed=4, start=start, end=end, faults=True), Path(folder))
         of_class: Counter[str] = Counter()

@@ -14,13 +14,14 @@ from starlette.types import Message
 
 from doseatlas.dicom import Limits, Pseudonyms, deidentify, read_bytes
 from doseatlas.model import UnreadableObject
+from doseatlas.network import Sender
 from doseatlas.service import pdu
 from doseatlas.service.association import Association
 from doseatlas.service.commitment import Commitments, Pending
 from doseatlas.service.listener import Listener
 from doseatlas.service.metrics import Metrics
 from doseatlas.service.mpps import Mpps
-from doseatlas.service.spool import Disk, Done, Incoming, Sender, Spool
+from doseatlas.service.spool import Disk, Done, Incoming, Spool
 from doseatlas.service.stow import StowRequest
 from doseatlas.settings import ServiceSettings
 
@@ -158,7 +159,13 @@ class _Bench(Listener):
         )
         self._soon: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
         super().__init__(
-            ServiceSettings(), spool, metrics, commitments=commitments, mpps=Mpps(spool), on_received=lambda: None
+            ServiceSettings(),
+            spool,
+            metrics,
+            commitments=commitments,
+            mpps=Mpps(spool),
+            on_received=lambda: None,
+            on_refused=lambda *_: None,
         )
 
     def soon(self, call: Callable[..., object], *arguments: object) -> None:

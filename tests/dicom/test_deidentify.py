@@ -13,9 +13,10 @@ import pydicom
 import pytest
 from pydicom.datadict import keyword_for_tag
 
-import doseatlas.dicom
+import doseatlas
 from doseatlas.dicom.content import ContentItem
-from doseatlas.dicom.deidentification import Pseudonyms, actions, age_string, deidentify
+from doseatlas.dicom.deidentification import deidentify
+from doseatlas.dicom.deidentified import Pseudonyms, actions, age_string
 from doseatlas.dicom.encode import encode_element, encode_sequence
 from doseatlas.dicom.item import Item
 from doseatlas.dicom.open import DicomObject, open_object
@@ -179,6 +180,22 @@ def test_the_age_is_kept_when_the_birth_date_goes() -> None:
     stated = encode_element(0x00101010, b"AS", b"050Y")
     assert open_object(archived(report(birth, stated))).item.text(0x00101010) == "050Y"
     assert open_object(archived(report())).item.text(0x00101010) is None
+
+
+def test_the_age_of_a_procedure_step_is_that_on_the_day_of_the_step(tmp_path: Path) -> None:
+    step = pydicom.Dataset()
+    step.SOPClassUID, step.SOPInstanceUID = "1.2.840.10008.3.1.2.3.3", "1.2.3.4"
+    step.PatientBirthDate, step.PerformedProcedureStepStartDate = "19800101", "20250102"
+    step.PerformedProcedureStepStatus, step.PerformedProcedureStepID = "COMPLETED", "1"
+    step.PerformedStationName, step.PerformedStationAETitle = "ROOM1", "DX1"
+    step.Modality, step.ImageAndFluoroscopyAreaDoseProduct = "DX", 12.5
+    step.file_meta = pydicom.dataset.FileMetaDataset()
+    step.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    file = tmp_path / "step.dcm"
+    step.save_as(file, enforce_file_format=True)
+    file.write_bytes(archived(file.read_bytes()))
+    (exam,) = doseatlas.read(file)
+    assert (exam.patient.age_years, exam.device.station_name, exam.totals.kap_gy_cm2) == (45, "ROOM1", 1.25)
 
 
 @pytest.mark.parametrize(

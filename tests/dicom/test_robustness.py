@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import random
 import struct
 import tracemalloc
@@ -13,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doseatlas.dicom import read_bytes
-from doseatlas.dicom.deidentification import Pseudonyms, deidentify
+from doseatlas.dicom.deidentification import deidentify
+from doseatlas.dicom.deidentified import Pseudonyms
 from doseatlas.dicom.encode import encode_element
 from doseatlas.dicom.limits import Limits
 from doseatlas.dicom.open import open_object
+from doseatlas.dicom.simulate import draw_exam, encode_enhanced, encode_estimate, plan
 from doseatlas.model.errors import UnreadableObject
 
 NAMES = [
@@ -80,13 +83,23 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
 
 def injure(corpus: Path, count: int) -> None:
     rng = random.Random(SEED)
-    originals = [(corpus / "rdsr" / name).read_bytes() for name in NAMES]
+    originals = {name: (corpus / "rdsr" / name).read_bytes() for name in NAMES} | simulated()
+    names = list(originals)
     for number in range(count):
-        data = mutated(originals[number % len(originals)], rng)
+        name = names[number % len(names)]
+        data = mutated(originals[name], rng)
         try:
             read_or_refuse(data)
         except Exception as error:
-            raise AssertionError(f"mutation {number} of {NAMES[number % len(NAMES)]}: {error!r}") from error
+            raise AssertionError(f"mutation {number} of {name}: {error!r}") from error
+
+
+def simulated() -> dict[str, bytes]:
+    """Reports of the newer templates, which the corpus has none of."""
+    day = dt.date(2025, 1, 1)
+    world = plan("facility", exams=1, seed=2, start=day, end=day, faults=False, device_classes=("fluoroscopy",))
+    exam = draw_exam(world, 0)
+    return {"enhanced report": encode_enhanced(exam), "report of estimates": encode_estimate(exam)}
 
 
 def test_injured_reports_are_read_or_refused(corpus: Path) -> None:

@@ -11,6 +11,7 @@ from statistics import median
 import msgspec
 import pytest
 
+from doseatlas.dicom import read_bytes
 from doseatlas.dicom.simulate import (
     Scope,
     SimulatedExam,
@@ -261,6 +262,24 @@ def test_objects_lie_in_folders_by_facility_and_month(tmp_path: Path) -> None:
     assert written.bytes == sum(file.stat().st_size for file in files)
     assert {len(file.relative_to(tmp_path).parts) for file in files} == {3}
     assert {file.parent.name[:5] for file in files} == {"2025-"}
+
+
+def test_reports_of_estimated_dose_lie_beside_the_objects_that_they_were_made_from(tmp_path: Path) -> None:
+    world = year("facility", exams=12, seed=4, device_classes=("ct", "radiography"))
+    plain = write_objects(world, tmp_path / "plain")
+    both = write_objects(world, tmp_path / "both", with_estimates=True)
+    assert both.count == plain.count + world.exam_count
+    before, after = (
+        {str(file.relative_to(tmp_path / name)): file.read_bytes() for file in (tmp_path / name).rglob("*.dcm")}
+        for name in ("plain", "both")
+    )
+    assert before.items() <= after.items()
+    added = [read_bytes(after[file]).exam for file in after.keys() - before.keys()]
+    assert len(added) == world.exam_count
+    for exam in added:
+        assert exam.kind == "estimate"
+        assert exam.estimates
+        assert {f"{uid}.dcm" for uid in exam.estimated_from} <= {Path(file).name for file in before}
 
 
 def test_several_processes_write_the_same_files_as_one(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 from doseatlas.dicom.simulate import mart_arrow, mart_columns
 from doseatlas.dicom.simulate.columns import GROUPS
 from doseatlas.dicom.simulate.tables import faults, protocols, typical_values
-from doseatlas.dosimetry import DOSIMETRY_COLUMNS, SKIN_DOSE_COLUMNS, with_dosimetry
+from doseatlas.dosimetry import DOSIMETRY_COLUMNS, ENTRANCE_COLUMNS, SKIN_DOSE_COLUMNS, with_dosimetry
 from doseatlas.store.mart_schema import EXAM_COLUMNS
 
-DERIVED = {column.name for column in (*DOSIMETRY_COLUMNS, *SKIN_DOSE_COLUMNS)}
+DERIVED = {column.name for column in (*DOSIMETRY_COLUMNS, *ENTRANCE_COLUMNS, *SKIN_DOSE_COLUMNS)}
 DRAWN = [column for column in EXAM_COLUMNS if column.name not in DERIVED]
 
 ARROW: dict[str, Any] = {

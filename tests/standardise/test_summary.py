@@ -5,7 +5,7 @@ import datetime as dt
 import msgspec
 import pytest
 
-from doseatlas.dosimetry import DOSIMETRY_COLUMNS, SKIN_DOSE_COLUMNS
+from doseatlas.dosimetry import DOSIMETRY_COLUMNS, ENTRANCE_COLUMNS, SKIN_DOSE_COLUMNS
 from doseatlas.model import Classification, Code, Device, Event, Exam, Note, Patient, Totals
 from doseatlas.standardise import device_name, summarise
 from doseatlas.store.mart_schema import EXAM_COLUMNS
@@ -45,7 +45,7 @@ def ct(*events: Event, age: float | None = 54.0) -> dict[str, object]:
 
 @pytest.mark.parametrize("kind", ["ct", "projection", "mammography", "nuclear"])
 def test_a_row_has_the_marts_columns(kind: str) -> None:
-    from_dosimetry = {column.name for column in (*DOSIMETRY_COLUMNS, *SKIN_DOSE_COLUMNS)}
+    from_dosimetry = {column.name for column in (*DOSIMETRY_COLUMNS, *ENTRANCE_COLUMNS, *SKIN_DOSE_COLUMNS)}
     columns = {column.name for column in EXAM_COLUMNS} - {"exam_id", "facility", "month"} - from_dosimetry
     assert summarise(msgspec.convert({"kind": kind}, Exam), Classification()).keys() == columns
 

@@ -6,8 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from doseatlas.dicom.axial import CtImage, read_ct_image
-    from doseatlas.dicom.deidentification import IMPLEMENTATION_CLASS_UID, Deidentified, Pseudonyms, deidentify
+    from doseatlas.dicom.axial import CtImage, most_image_bytes, read_ct_image, read_ct_image_bytes
+    from doseatlas.dicom.deidentification import Deidentified, deidentify
+    from doseatlas.dicom.deidentified import IMPLEMENTATION_CLASS_UID, Pseudonyms
     from doseatlas.dicom.dose_sums import common_text, is_fluoroscopy, sum_events, sum_stated
     from doseatlas.dicom.limits import DEFAULT_LIMITS, Limits
     from doseatlas.dicom.open import open_object, open_plain
@@ -26,10 +27,12 @@ __all__ = [
     "deidentify",
     "find_objects",
     "is_fluoroscopy",
+    "most_image_bytes",
     "open_object",
     "open_plain",
     "read_bytes",
     "read_ct_image",
+    "read_ct_image_bytes",
     "read_paths",
     "read_source",
     "sum_events",
@@ -40,18 +43,20 @@ _HOMES = {
     "CtImage": "axial",
     "DEFAULT_LIMITS": "limits",
     "Deidentified": "deidentification",
-    "IMPLEMENTATION_CLASS_UID": "deidentification",
+    "IMPLEMENTATION_CLASS_UID": "deidentified",
     "Limits": "limits",
-    "Pseudonyms": "deidentification",
+    "Pseudonyms": "deidentified",
     "SourceObject": "sources",
     "common_text": "dose_sums",
     "deidentify": "deidentification",
     "find_objects": "sources",
     "is_fluoroscopy": "dose_sums",
+    "most_image_bytes": "axial",
     "open_object": "open",
     "open_plain": "open",
     "read_bytes": "read",
     "read_ct_image": "axial",
+    "read_ct_image_bytes": "axial",
     "read_paths": "read",
     "read_source": "read",
     "sum_events": "dose_sums",

@@ -5,6 +5,7 @@ Read with pydicom, whose decoders know the compressed forms; only single-frame g
 
 from __future__ import annotations
 
+import warnings
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,11 +18,21 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _MOST_PIXELS = 4096 * 4096
+_MOST_SAID = 200  # characters of what a decoder says
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 
+Vector = tuple[float, float, float]
+"""In the patient's axes (PS3.3 C.7.6.2): to the left, to the back, to the head."""
+_ALONG_TILTED = 0.85  # least cosine to the axes of a section: gantries tilt by 30 degrees at most
+
+
 class CtImage(NamedTuple):
-    """A CT image as its object states it; ``None`` is not stated. ``z_mm`` is its place along the table."""
+    """A CT image as its object states it; ``None`` is not stated. ``z_mm`` is its place along the table.
+
+    ``original``: made from the measured data, not from other images (PS3.3 C.7.6.1.1.2). ``row_direction`` is the way
+    that the columns are counted, ``column_direction`` that of the rows; ``position_mm`` is the first pixel's place.
+    """
 
     series_instance_uid: str
     localiser: bool
@@ -33,6 +44,20 @@ class CtImage(NamedTuple):
     ctdi_vol_mgy: float | None
     phantom_cm: int | None
     tube_current_ma: float | None
+    study_instance_uid: str | None = None
+    frame_of_reference_uid: str | None = None
+    event_uid: str | None = None
+    original: bool = True
+    position_mm: Vector | None = None
+    row_direction: Vector | None = None
+    column_direction: Vector | None = None
+
+    @property
+    def axial(self) -> bool:
+        """Whether it is a section across the patient, neither a localiser nor reformatted."""
+        if self.localiser or self.row_direction is None or self.column_direction is None:
+            return not self.localiser
+        return min(abs(self.row_direction[0]), abs(self.column_direction[1])) > _ALONG_TILTED
 
 
 def read_ct_image(path: Path, limits: Limits = DEFAULT_LIMITS) -> CtImage | None:
@@ -42,35 +67,62 @@ def read_ct_image(path: Path, limits: Limits = DEFAULT_LIMITS) -> CtImage | None
         UnreadableObject: codes ``not-dicom``, ``too-large``, ``damaged``: it cannot be read, or its pixels cannot.
 
     """
+    try:
+        size = path.stat().st_size
+        if size > most_image_bytes(limits):
+            raise UnreadableObject("too-large", f"{path} has {size} bytes; no single CT image has.")
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnreadableObject("unreadable", f"{path} cannot be read: {error.strerror or error}.") from None
+    return read_ct_image_bytes(data, str(path))
+
+
+def most_image_bytes(limits: Limits = DEFAULT_LIMITS) -> int:
+    """Return how many bytes a single CT image may have."""
+    return limits.header_bytes + 2 * _MOST_PIXELS
+
+
+def read_ct_image_bytes(data: bytes, name: str) -> CtImage | None:
+    """Return the CT image that bytes hold, as :func:`read_ct_image` does; ``name`` is for its errors.
+
+    Raises:
+        UnreadableObject: codes ``not-dicom``, ``too-large``, ``damaged``: it cannot be read, or its pixels cannot.
+
+    """
     import pydicom
     from pydicom.errors import InvalidDicomError
 
     try:
-        size = path.stat().st_size
-        if size > limits.header_bytes + 2 * _MOST_PIXELS:
-            raise UnreadableObject("too-large", f"{path} has {size} bytes; no single CT image has.")
-        data = pydicom.dcmread(BytesIO(path.read_bytes()))
-        if str(data.get("SOPClassUID", "")) != _CT_IMAGE:
-            return None
-        rows, columns = int(data.get("Rows", 0) or 0), int(data.get("Columns", 0) or 0)
-        if rows * columns > _MOST_PIXELS:
-            raise UnreadableObject("too-large", f"{path} has {rows} x {columns} pixels; more than any CT image.")
-        return _image(data)
+        # What is odd about an object but does no harm to its image is not told to whoever runs a command.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _image_in(pydicom.dcmread(BytesIO(data)), name)
     except InvalidDicomError:
-        raise UnreadableObject("not-dicom", f"{path} is no DICOM file.") from None
-    except OSError as error:
-        raise UnreadableObject("unreadable", f"{path} cannot be read: {error.strerror or error}.") from None
+        raise UnreadableObject("not-dicom", f"{name} is no DICOM file.") from None
     except UnreadableObject:
         raise
     except Exception as error:
         # Decoders stumble over damaged pixels in many ways; each is a refusal of this image.
-        raise UnreadableObject("damaged", f"{path}: the image cannot be decoded ({error}).") from None
+        said = " ".join(str(error).split())[:_MOST_SAID]
+        raise UnreadableObject("damaged", f"{name}: the image cannot be decoded ({said}).") from None
+
+
+def _image_in(data_set: Any, name: str) -> CtImage | None:
+    """Return the image of a data set; ``None`` for one that is no single-frame CT image."""
+    if str(data_set.get("SOPClassUID", "")) != _CT_IMAGE:
+        return None
+    rows, columns = int(data_set.get("Rows", 0) or 0), int(data_set.get("Columns", 0) or 0)
+    if rows * columns > _MOST_PIXELS:
+        raise UnreadableObject("too-large", f"{name} has {rows} x {columns} pixels; more than any CT image.")
+    return _image(data_set)
 
 
 def _image(data: Any) -> CtImage:
     spacing = [float(value) for value in data.get("PixelSpacing", None) or ()]
-    position = [float(value) for value in data.get("ImagePositionPatient", None) or ()]
-    place = position[2] if len(position) == 3 else _number(data.get("SliceLocation", None))
+    position = _vector(data.get("ImagePositionPatient", None))
+    directions = [float(value) for value in data.get("ImageOrientationPatient", None) or ()]
+    oriented = len(directions) == 6
+    place = position[2] if position else _number(data.get("SliceLocation", None))
     image_type = [str(part).upper() for part in data.get("ImageType", None) or ()]
     return CtImage(
         series_instance_uid=str(data.get("SeriesInstanceUID", "")),
@@ -83,7 +135,24 @@ def _image(data: Any) -> CtImage:
         ctdi_vol_mgy=_number(data.get("CTDIvol", None)),
         phantom_cm=_phantom(data),
         tube_current_ma=_number(data.get("XRayTubeCurrent", None)),
+        study_instance_uid=_text(data.get("StudyInstanceUID", None)),
+        frame_of_reference_uid=_text(data.get("FrameOfReferenceUID", None)),
+        event_uid=_text(data.get("IrradiationEventUID", None)),
+        original="DERIVED" not in image_type,
+        position_mm=position,
+        row_direction=_vector(directions[:3]) if oriented else None,
+        column_direction=_vector(directions[3:]) if oriented else None,
     )
+
+
+def _vector(values: Any) -> Vector | None:
+    numbers = [float(value) for value in values or ()]
+    return (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else None
+
+
+def _text(value: Any) -> str | None:
+    """Return the one value of an attribute; ``None`` where it has none, or several."""
+    return value.strip() or None if isinstance(value, str) else None
 
 
 def _number(value: Any) -> float | None:

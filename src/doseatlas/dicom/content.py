@@ -33,6 +33,7 @@ _TEXT_TAGS = {
     "DATE": 0x0040A121,
     "TIME": 0x0040A122,
 }
+_REFERENCED_SOP, _REFERENCED_INSTANCE = 0x00081199, 0x00081155
 
 
 class ContentItem:
@@ -40,9 +41,9 @@ class ContentItem:
 
     ``relationship`` and ``value_type`` are the defined terms of the standard ("CONTAINS", "NUM"), empty when absent.
     ``concept`` is (code value, scheme designator); ``meaning`` is the words that go with it. ``text`` holds TEXT,
-    UIDREF, PNAME, DATE, TIME and DATETIME; ``code`` holds CODE; ``number``, ``number_text``, ``unit`` and
-    ``qualifier`` hold NUM. ``number`` is ``None`` when ``number_text`` is not a finite decimal number. Equal content
-    items of one report may be one object: do not change them.
+    UIDREF, PNAME, DATE, TIME and DATETIME, and of COMPOSITE and IMAGE the SOP Instance UID referred to; ``code`` holds
+    CODE; ``number``, ``number_text``, ``unit`` and ``qualifier`` hold NUM. ``number`` is ``None`` when ``number_text``
+    is not a finite decimal number. Equal content items of one report may be one object: do not change them.
     """
 
     __slots__ = (
@@ -105,6 +106,9 @@ class _Builder:
             node.code = self._code(item, _CODE)
         elif value_type in _TEXT_TAGS:
             node.text = item.text(_TEXT_TAGS[value_type])
+        elif value_type in ("COMPOSITE", "IMAGE"):
+            referenced = item.items(_REFERENCED_SOP)
+            node.text = referenced[0].text(_REFERENCED_INSTANCE) if referenced else None
         if _CONTENT in item:
             node.children = [self._nodes.get(id(child)) or self.build(child) for child in item.items(_CONTENT)]
         self._nodes[id(item)] = node

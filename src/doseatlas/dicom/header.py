@@ -101,6 +101,11 @@ def device_of(item: Item) -> Device:
     )
 
 
+def station_of_step(item: Item) -> str | None:
+    """Where a procedure step was performed (PS3.3 C.4.14): its station's name, else its AE title."""
+    return item.text(0x00400242) or item.text(0x00400241)
+
+
 def identity_of(item: Item) -> Identity:
     """Whose object it is; kept apart from the exam."""
     return Identity(
@@ -108,6 +113,7 @@ def identity_of(item: Item) -> Identity:
         issuer=item.text(0x00100021),
         accession_number=item.text(0x00080050),
         birth_date=date_of(item.text(0x00100030)),
+        patient_name=item.text(0x00100010),
     )
 
 

@@ -125,11 +125,13 @@ class Item:
                 return ()
             if self._vr(tag, element) != b"SQ":
                 return ()
-            from doseatlas.dicom.parse import parse_hidden_sequence  # parse builds items: the import would be circular
-
-            element = parse_hidden_sequence(self._data, element, self._codec)
+            element = self._hidden_sequence(element)
             self._elements[tag] = element
         return element
+
+    def _hidden_sequence(self, element: Element) -> list[Item]:
+        """The items of an element that is a sequence only by the dictionary; ``parse.ParsedItem`` finds them."""
+        return []
 
     def _numbers(self, tag: int) -> list[float | None]:
         element = self._elements.get(tag)

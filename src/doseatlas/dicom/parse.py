@@ -69,15 +69,20 @@ def sequence_end(data: bytes, start: int, implicit: bool) -> int:
     return stop
 
 
-def parse_hidden_sequence(data: bytes, element: Element, codec: Codec) -> list[Item]:
-    """The items of an element whose VR turns out to be SQ only by the dictionary; none when they make no sense."""
-    parser = _Parser(data, DEFAULT_LIMITS)
-    vr, start, stop = element
-    try:
-        items, _ = parser.sequence(start, stop, False, vr is None, parser.scope(codec), 0)
-    except (Unusual, UnreadableObject):
-        return []
-    return [] if parser.truncated else items
+class ParsedItem(Item):
+    """A data set that finds the items of what turns out to be a sequence only by the dictionary."""
+
+    __slots__ = ()
+
+    def _hidden_sequence(self, element: Element) -> list[Item]:
+        """The items of such an element; none when they make no sense."""
+        parser = _Parser(self._data, DEFAULT_LIMITS)
+        vr, start, stop = element
+        try:
+            items, _ = parser.sequence(start, stop, False, vr is None, parser.scope(self._codec), 0)
+        except (Unusual, UnreadableObject):
+            return []
+        return [] if parser.truncated else items
 
 
 class _Scope:
@@ -176,7 +181,7 @@ class _Parser:
             raise self._too_many()
         if _CHARACTER_SET in elements:
             scope = self._own_scope(elements, scope)
-        return Item(self._data, elements, scope.codec), pos
+        return ParsedItem(self._data, elements, scope.codec), pos
 
     def _explicit(self, elements: Elements, pos: int, end: int, delimited: bool, scope: _Scope, depth: int) -> int:
         data = self._data

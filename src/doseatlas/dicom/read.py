@@ -72,6 +72,8 @@ def _read(opened: DicomObject, path: str | None) -> Reading:
     step = opened.content is None and is_procedure_step(item)
     study = scheduled_step(item) if step else item
     device = header.device_of(item)
+    if step and device.station_name is None:
+        device = msgspec.structs.replace(device, station_name=header.station_of_step(item))
     stated: dict[str, Any] = {
         "path": path,
         "study_instance_uid": study.text(header.STUDY),
@@ -119,6 +121,7 @@ def _exam(
     totals = Totals(**dose.totals)  # type: ignore[arg-type]
     if isinstance(dose, DoseReport):
         source = "dose-report"
+        stated |= {"estimates": dose.estimates, "estimated_from": dose.estimated_from}
         started_at = started_at or dose.document.get("started_at")  # type: ignore[assignment]
         stated["study_instance_uid"] = stated["study_instance_uid"] or dose.document.get("study_instance_uid")
         stated["device"] = _filled(stated["device"], dose.device)

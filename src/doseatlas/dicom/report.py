@@ -9,14 +9,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from doseatlas.dicom.content import ContentItem
+from doseatlas.dicom.details import add_details
 from doseatlas.dicom.dose_sums import sum_stated
+from doseatlas.dicom.estimates import Estimates
 from doseatlas.dicom.kinds import ADDITIVE, kind_of_report
 from doseatlas.dicom.measures import Stated, refuse_impossible
 from doseatlas.dicom.notes import Notes
 from doseatlas.dicom.record import record_values
 from doseatlas.dicom.statements import Statements
 from doseatlas.dicom.templates import containers, dose_maxima, fields
-from doseatlas.model import Code, Device, Event, Kind
+from doseatlas.model import Code, Device, DoseEstimate, Event, Kind
 
 _COUNTS = ("event_count", "radiographic_frames")
 
@@ -30,6 +32,8 @@ class DoseReport(NamedTuple):
     document: dict[str, object]
     device: dict[str, object]
     patient: dict[str, object]
+    estimates: tuple[DoseEstimate, ...]
+    estimated_from: tuple[str, ...]
 
 
 def read_report(root: ContentItem, device: Device, notes: Notes) -> DoseReport | None:
@@ -44,13 +48,19 @@ def read_report(root: ContentItem, device: Device, notes: Notes) -> DoseReport |
     walk.visit(root, in_report=False)
     if not walk.is_dose_report:
         return None
-    events = tuple([Event(**record_values(statements.below(node, "event"))) for node in walk.events])  # type: ignore[arg-type]
+    stated = [record_values(statements.below(node, "event")) for node in walk.events]
+    if walk.details:
+        add_details(stated, walk.events, walk.details, statements, notes)
+    events = tuple([Event(**values) for values in stated])  # type: ignore[arg-type]
     totals = _summed([record_values(statements.below(node, "total")) for node in walk.totals], walk.loose_totals)
     document = record_values(walk.document)
     reported = document.get("procedure_reported_code")
     kind = kind_of_report(walk.proven, reported if isinstance(reported, Code) else None, totals, events)
     _place(walk.misplaced, kind, totals, notes)
-    if not events and not totals:
+    estimates = _estimates(walk, statements, notes)
+    if not events and not totals and estimates.found:
+        kind = "estimate"
+    elif not events and not totals:
         notes.add("empty-report", "The object is a dose report without any event or total")
         return None
     return DoseReport(
@@ -60,6 +70,8 @@ def read_report(root: ContentItem, device: Device, notes: Notes) -> DoseReport |
         document,
         record_values(walk.device),
         record_values(walk.patient),
+        tuple(estimates.found),
+        tuple(estimates.made_from),
     )
 
 
@@ -71,6 +83,9 @@ class _Walk:
         self.proven: list[Kind] = []
         self.events: list[ContentItem] = []
         self.totals: list[ContentItem] = []
+        self.details: list[ContentItem] = []
+        self.estimates: list[ContentItem] = []
+        self.administrations: list[ContentItem] = []
         self.loose_totals: list[Stated] = []
         self.misplaced: list[Stated] = []
         self.document: list[Stated] = []
@@ -88,9 +103,15 @@ class _Walk:
         if level == "event":
             self.is_dose_report = True
             self.events.append(node)
+            if part and part.kind == "nuclear":
+                self.administrations.append(node)
         elif level == "total":
             self.is_dose_report = True
             self.totals.append(node)
+        elif level == "details":
+            self.details.append(node)
+        elif level == "estimate":
+            self.estimates.append(node)
         elif level == "patient":
             self.patient += self._statements.below(node, "patient")
         elif level != "aside":
@@ -111,6 +132,16 @@ class _Walk:
             field = fields("event").get(node.concept or ("", ""))
             if field is not None and field.name in dose_maxima():
                 self.misplaced += said(node, "event")
+
+
+def _estimates(walk: _Walk, statements: Statements, notes: Notes) -> Estimates:
+    """Return the estimates of the report; those of administrations stand within their events."""
+    estimates = Estimates(statements, notes)
+    for node in walk.estimates:
+        estimates.take(node)
+    for node in walk.administrations:
+        estimates.find_below(node)
+    return estimates
 
 
 def _summed(parts: list[dict[str, object]], loose: list[Stated]) -> dict[str, object]:

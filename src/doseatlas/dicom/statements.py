@@ -43,11 +43,10 @@ class Statements:
     def _all(self, node: ContentItem, level: str, known: dict[int, tuple[Stated, ...]]) -> tuple[Stated, ...]:
         before = self._notes.count
         part = self._parts.get(node.concept) if node.children and node.concept else None
-        if part is not None and part.level in ("aside", "patient"):
+        if part is not None and part.level in ("aside", "patient", "estimate", "details"):
             stated = _NOTHING
         elif part is not None and part.level == "filter":
-            values = record_values(self.below(node, "filter"))
-            stated = ((_FILTERS, (Filter(**values),)),)  # type: ignore[arg-type]
+            stated = ((_FILTERS, (_filter(record_values(self.below(node, "filter"))),)),)
         else:
             stated = self.own(node, level)
             if node.children:
@@ -59,7 +58,7 @@ class Statements:
     def own(self, node: ContentItem, level: str) -> tuple[Stated, ...]:
         """Return what a content item states by itself in the fields of a level."""
         field = fields(level).get(node.concept) if node.concept else None
-        if field is None:
+        if field is None or field.form == "spread":  # a spread is read with the value that it qualifies
             return _NOTHING
         form = field.form
         if form in ("number", "integer", "laterality"):
@@ -119,6 +118,13 @@ class Statements:
             )
             return None
         return int(known) if known.isdecimal() else known
+
+
+def _filter(values: dict[str, object]) -> Filter:
+    """A filter; one thickness that holds everywhere is its least and its largest (TID 10055)."""
+    uniform = values.pop("thickness_mm", None)
+    both = {} if uniform is None else {"thickness_min_mm": uniform, "thickness_max_mm": uniform}
+    return Filter(**{**both, **values})  # type: ignore[arg-type]
 
 
 def _code(node: ContentItem, field: Field) -> tuple[Stated, ...]:

@@ -16,12 +16,14 @@ from doseatlas.model import Kind
 Concept = tuple[str, str]
 """(code value, coding scheme designator)"""
 
-Form = Literal["number", "integer", "code", "coded", "text", "uid", "time", "laterality"]
+Form = Literal["number", "integer", "code", "coded", "text", "uid", "time", "laterality", "spread"]
+"""``spread`` is a number in the unit of the value that it qualifies, or in per cent of that value."""
 Several = Literal["first", "sum", "mean", "all"]
 
 CODE_BESIDE = {
     "acquisition_type": "acquisition_code",
     "target_region": "target_region_code",
+    "organ": "organ_code",
     "procedure_reported": "procedure_reported_code",
 }
 """Coded fields whose code is kept too, and the field that keeps it."""
@@ -47,7 +49,7 @@ class Field(NamedTuple):
 
 @cache
 def fields(level: str) -> dict[Concept, Field]:
-    """Return the concepts of one level: ``event``, ``filter``, ``total``, ``patient``, ``device`` or ``document``."""
+    """Return the concepts of one level: event, filter, total, estimate, patient, device or document."""
     return {
         (row["code"], scheme): Field(
             rank,
@@ -64,7 +66,7 @@ def fields(level: str) -> dict[Concept, Field]:
 
 
 class Container(NamedTuple):
-    """What a container holds: ``root``, ``total``, ``event``, ``patient``, ``filter``, or ``aside`` (not looked into).
+    """What a container holds: a level of :func:`fields`, ``root``, ``details`` of events, ``aside`` (not looked into).
 
     ``kind`` is the kind of examination that it proves, empty where it may belong to several.
     """

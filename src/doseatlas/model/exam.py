@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["ct", "projection", "mammography", "nuclear", "not-dose", "refused"]
+Kind = Literal["ct", "projection", "mammography", "nuclear", "estimate", "not-dose", "refused"]
 Pregnancy = Literal["not pregnant", "possibly pregnant", "definitely pregnant"]
 Source = Literal["dose-report", "image", "mpps"]
 
@@ -64,6 +64,7 @@ class Identity(Record, frozen=True, kw_only=True):
     issuer: str | None = None
     accession_number: str | None = None
     birth_date: dt.date | None = None
+    patient_name: str | None = None
 
 
 class Totals(Record, frozen=True, kw_only=True):
@@ -129,6 +130,7 @@ class Event(Record, frozen=True, kw_only=True):
     plane: str | None = None
     kap_gy_cm2: float | None = None
     reference_air_kerma_mgy: float | None = None
+    output_air_kerma_mgy: float | None = None
     entrance_exposure_mgy: float | None = None
     fluoro_mode: str | None = None
     frames: int | None = None
@@ -181,6 +183,30 @@ class Event(Record, frozen=True, kw_only=True):
     route: str | None = None
 
 
+class DoseEstimate(Record, frozen=True, kw_only=True):
+    """One dose to the patient as another program estimated and stated it (TID 10031, TID 10023). Never our own figure.
+
+    One of the three doses is stated; ``statistic`` says of which distribution value it is (mean, maximum, ...).
+    ``uncertainty_minus`` and ``uncertainty_plus`` are in the unit of that dose.
+    """
+
+    name: str | None = None
+    organ: str | None = None
+    organ_code: Code | None = None
+    laterality: str | None = None
+    statistic: str | None = None
+    absorbed_dose_mgy: float | None = None
+    equivalent_dose_msv: float | None = None
+    effective_dose_msv: float | None = None
+    uncertainty_minus: float | None = None
+    uncertainty_plus: float | None = None
+    method: str | None = None
+    method_reference: str | None = None
+    patient_model: str | None = None
+    patient_model_reference: str | None = None
+    transport_model: str | None = None
+
+
 class Refusal(Record, frozen=True, kw_only=True):
     """Why an object is refused: a stable code and a sentence a physicist understands."""
 
@@ -191,7 +217,9 @@ class Refusal(Record, frozen=True, kw_only=True):
 class Exam(Record, frozen=True, kw_only=True):
     """One dose object as read, or one examination merged from several objects of a study.
 
-    ``kind`` says which quantities to expect; ``not-dose`` and ``refused`` carry no dose. ``study_date`` is ISO 8601.
+    ``kind`` says which quantities to expect; ``estimate`` is a report of doses that another program estimated, and
+    ``not-dose`` and ``refused`` carry no dose. ``study_date`` is ISO 8601.
+    ``estimated_from`` are the SOP Instance UIDs of the dose reports that ``estimates`` were made from.
     ``indication`` is the reason for the examination, which objects are not read for: the RIS states it.
     """
 
@@ -215,6 +243,8 @@ class Exam(Record, frozen=True, kw_only=True):
     body_part: str | None = None
     totals: Totals = Totals()
     events: tuple[Event, ...] = ()
+    estimates: tuple[DoseEstimate, ...] = ()
+    estimated_from: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
     error: Refusal | None = None
 

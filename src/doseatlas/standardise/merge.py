@@ -78,6 +78,8 @@ def merge(exams: Sequence[Exam]) -> Exam:
         body_part=_first(kept, "body_part"),
         totals=totals,
         events=events,
+        estimates=tuple(dict.fromkeys(estimate for exam in used for estimate in exam.estimates)),
+        estimated_from=tuple(dict.fromkeys(uid for exam in used for uid in exam.estimated_from)),
         notes=(),
     )
     derived = {"total-from-events"} if rank == 1 else set()
@@ -137,7 +139,7 @@ def _without_predecessors(exams: list[Exam], notes: list[Note]) -> list[Exam]:
 
 
 def _states_dose(exam: Exam) -> bool:
-    return bool(exam.events) or exam.totals != Totals()
+    return bool(exam.events) or bool(exam.estimates) or exam.totals != Totals()
 
 
 def _count(exams: list[Exam]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from doseatlas.dicom import is_fluoroscopy
-from doseatlas.model import Classification, Device, Event, Exam, Patient
+from doseatlas.model import Classification, Device, DoseEstimate, Event, Exam, Patient
 from doseatlas.standardise.groups import ADULT_FROM_YEARS
 from doseatlas.standardise.plausibility import DOSE_FLAG, plausible_patient
 from doseatlas.standardise.scans import ct_scans, mean_by_dlp
@@ -42,6 +42,7 @@ def summarise(exam: Exam, classification: Classification) -> dict[str, object]:
         "model": device.model,
         "procedure": classification.procedure,
         "procedure_text": exam.procedure,
+        "indication": exam.indication,
         "protocol": main.protocol if main else None,
         "mapped_by": classification.mapped_by,
         "patient_group": classification.group,
@@ -49,6 +50,7 @@ def summarise(exam: Exam, classification: Classification) -> dict[str, object]:
         "sex": patient.sex if patient.sex in _SEXES else None,
         "height_cm": patient.height_cm,
         "weight_kg": patient.weight_kg,
+        "pregnancy_status": patient.pregnancy_status,
         "plausible": all(flag.code != DOSE_FLAG for flag in flags),
         "flags": list(dict.fromkeys(note.code for note in (*flags, *exam.notes))),
         "event_count": len(exam.events),
@@ -62,9 +64,27 @@ def summarise(exam: Exam, classification: Classification) -> dict[str, object]:
         "administered_activity_mbq": totals.administered_activity_mbq,
         "radiopharmaceutical": totals.radiopharmaceutical or (main.radiopharmaceutical if main else None),
     }
+    row.update(_stated_effective_dose(exam))
     row.update(_NOTHING)
     row.update(_BY_KIND[exam.kind](exam, patient) if exam.kind in _BY_KIND else {})
     return row
+
+
+def _stated_effective_dose(exam: Exam) -> dict[str, object]:
+    """Return the effective dose that objects state: of the administrations together, else the one estimate given."""
+    of_events = [event.effective_dose_msv for event in exam.events]
+    if of_events and None not in of_events:
+        total = float(f"{sum(value for value in of_events if value is not None):.10g}")
+        return {"stated_effective_dose_msv": total, "stated_effective_dose_method": None}
+    found = {(one.effective_dose_msv, _method(one)) for one in exam.estimates if one.effective_dose_msv is not None}
+    dose, method = found.pop() if len(found) == 1 else (None, None)
+    return {"stated_effective_dose_msv": dose, "stated_effective_dose_method": method}
+
+
+def _method(estimate: DoseEstimate) -> str | None:
+    """Return method, its reference, model of the patient and of radiation transport, as far as they are stated."""
+    stated = (estimate.method, estimate.method_reference, estimate.patient_model, estimate.transport_model)
+    return "; ".join(part for part in stated if part) or None
 
 
 @lru_cache(maxsize=4096)

@@ -196,6 +196,7 @@ def _stated(
         "model": text(lambda f, d, p: d.model.model),
         "procedure": text(lambda f, d, p: p.procedure),
         "procedure_text": text(lambda f, d, p: names_of(f, p)[0]),
+        "indication": np.full(len(date), None, dtype=object),  # no object states one
         "protocol": np.where(patient["child"] & ~adult_protocol, protocol_name(True), protocol_name(False)),
         "mapped_by": text(lambda f, d, p: "rule"),
         "patient_group": np.where(put["missing-age"], None, np.array(GROUPS, dtype=object)[group]),
@@ -203,6 +204,7 @@ def _stated(
         "sex": np.where(patient["female"], "F", "M").astype(object),
         "height_cm": patient["height"],
         "weight_kg": np.where(no_weight, np.nan, patient["weight"]),
+        "pregnancy_status": np.full(len(date), None, dtype=object),  # no made-up object states one
         "plausible": ~implausible,
         "flags": flags,
         "kvp": _of_cells(cells, cell, lambda f, d, p: p.kvp or np.nan),
@@ -210,6 +212,8 @@ def _stated(
         "radiopharmaceutical": text(
             lambda f, d, p: concepts()[agents()[p.procedure].agent].meaning if p.procedure in agents() else None
         ),
+        "stated_effective_dose_msv": np.full(len(date), np.nan),  # nor an effective dose, unless asked for estimates
+        "stated_effective_dose_method": np.full(len(date), None, dtype=object),
     }
 
 

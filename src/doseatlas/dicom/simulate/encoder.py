@@ -153,6 +153,11 @@ class Encoder:
         """A DATETIME content item; ``value`` in DICOM's form."""
         return self.item(self._head(relationship, "DATETIME", key) + self.element(0x0040A120, "DT", value))
 
+    def composite(self, key: str, sop_class_uid: str, sop_instance_uid: str, relationship: str = "CONTAINS") -> bytes:
+        """A COMPOSITE content item: the object that it refers to."""
+        referenced = self.element(0x00081150, "UI", sop_class_uid) + self.element(0x00081155, "UI", sop_instance_uid)
+        return self.item(self.sequence(0x00081199, referenced) + self._head(relationship, "COMPOSITE", key))
+
     def container(
         self, key: str, children: Sequence[bytes], template: str = "", relationship: str = "CONTAINS"
     ) -> bytes:

@@ -203,6 +203,7 @@ def _identity(index: int, patient: SimulatedPatient, put: tuple[str, ...], day: 
     return Identity(
         patient_id=f"SIM{index:08}",
         accession_number=f"A{index:09}",
+        patient_name=f"Madeup^Patient {index}",
         birth_date=None if "missing-age" in put else birth,
     )
 

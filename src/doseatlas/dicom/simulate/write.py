@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from doseatlas.dicom.simulate.exams import draw_exam
-from doseatlas.dicom.simulate.objects import encode_exam
+from doseatlas.dicom.simulate.estimates import estimate_report
+from doseatlas.dicom.simulate.exams import SimulatedExam, draw_exam
+from doseatlas.dicom.simulate.objects import encode_estimate, encode_exam
 from doseatlas.dicom.simulate.world import World
 
 _BATCH = 500
@@ -26,7 +27,12 @@ class Written:
 
 
 def write_objects(
-    world: World, folder: Path, *, jobs: int = 1, progress: Callable[[int], None] | None = None
+    world: World,
+    folder: Path,
+    *,
+    with_estimates: bool = False,
+    jobs: int = 1,
+    progress: Callable[[int], None] | None = None,
 ) -> Written:
     """Write all objects of a world as ``folder/<facility>/<YYYY-MM>/<SOP instance UID>.dcm``.
 
@@ -35,6 +41,7 @@ def write_objects(
     Args:
         world: what :func:`plan` gave.
         folder: made where missing.
+        with_estimates: whether each exam has a report of estimated patient dose beside its own objects.
         jobs: processes to write with.
         progress: called now and then with the number of exams done so far.
 
@@ -46,13 +53,15 @@ def write_objects(
     count = size = 0
     if jobs <= 1 or len(batches) == 1:
         for first, end in batches:
-            wrote = _write_batch(world, folder, first, end)
+            wrote = _write_batch(world, folder, first, end, with_estimates)
             count, size = count + wrote[0], size + wrote[1]
             if progress:
                 progress(end)
         return Written(count, size, folder)
     with ProcessPoolExecutor(jobs) as pool:
-        pending = [(pool.submit(_write_batch, world, folder, first, end), end) for first, end in batches]
+        pending = [
+            (pool.submit(_write_batch, world, folder, first, end, with_estimates), end) for first, end in batches
+        ]
         for future, end in pending:
             wrote = future.result()
             count, size = count + wrote[0], size + wrote[1]
@@ -61,7 +70,7 @@ def write_objects(
     return Written(count, size, folder)
 
 
-def _write_batch(world: World, folder: Path, first: int, end: int) -> tuple[int, int]:
+def _write_batch(world: World, folder: Path, first: int, end: int, with_estimates: bool) -> tuple[int, int]:
     count = size = 0
     made: set[Path] = set()
     for index in range(first, end):
@@ -71,12 +80,18 @@ def _write_batch(world: World, folder: Path, first: int, end: int) -> tuple[int,
         if place not in made:
             place.mkdir(parents=True, exist_ok=True)
             made.add(place)
-        uids = [report.sop_instance_uid for report in simulated.reports]
-        names = [f"{uid}.dcm" for uid in uids] + [f"{uids[-1]}-{n}.dcm" for n in range(2, simulated.copies + 1)]
-        for name, data in zip(names, encode_exam(simulated), strict=True):
+        for name, data in _files(simulated, with_estimates):
             (place / name).write_bytes(data)
             count, size = count + 1, size + len(data)
     return count, size
+
+
+def _files(simulated: SimulatedExam, with_estimates: bool) -> Iterator[tuple[str, bytes]]:
+    uids = [report.sop_instance_uid for report in simulated.reports]
+    names = [f"{uid}.dcm" for uid in uids] + [f"{uids[-1]}-{n}.dcm" for n in range(2, simulated.copies + 1)]
+    yield from zip(names, encode_exam(simulated), strict=True)
+    if with_estimates:
+        yield f"{estimate_report(simulated).sop_instance_uid}.dcm", encode_estimate(simulated)
 
 
 def folder_name(text: str) -> str:
