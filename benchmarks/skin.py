@@ -23,10 +23,9 @@ import numpy as np
 
 from benchmarks.measure import Row, median_seconds, seconds
 from doseatlas.dosimetry.skin import Options, skin_dose
-from doseatlas.dosimetry.skin.engine import _prepare
-from doseatlas.dosimetry.skin.kernel import Table, cells_of, dose_map
+from doseatlas.dosimetry.skin.engine import map_of
 from doseatlas.dosimetry.skin.phantom import Mesh, mesh_of_cells
-from doseatlas.dosimetry.skin.placement import lie_on_table
+from doseatlas.dosimetry.skin.procedure import body_on_table, prepare
 from doseatlas.model import Device, Event, Exam, Filter
 
 EVENTS = 1_000
@@ -71,11 +70,9 @@ def measure() -> list[Row]:
 
 def _kernel_microseconds(exam: Exam, mesh: Mesh) -> float:
     options = Options()
-    lying = lie_on_table(mesh, options)
-    procedure = _prepare(exam, mesh, lying, options)
-    cells = cells_of(mesh, lying.centres, lying.normals)
-    table = Table(0.0, (-22.5, 22.5), (-280.0, 20.0))
-    one = median_seconds(lambda: dose_map(cells, mesh, procedure.rows, procedure.physics, table), runs=21)
+    body = body_on_table(mesh, options)
+    procedure = prepare(exam, body, options)
+    one = median_seconds(lambda: map_of(body, procedure), runs=21)
     return one / len(procedure.rows) * 1e6
 
 

@@ -131,12 +131,14 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Which exams are alerted on, and who is told (``docs/alerts.md``).
 
     ``rules_file`` is the site's own table of rules, which goes before the one that ships. Exams of studies older than
-    ``not_older_than_days`` raise no alert: they are history that is being imported.
+    ``not_older_than_days`` raise no alert: they are history that is being imported. ``patient_ids``: whether an ID
+    means one patient in each facility, or in all of them (a master patient index).
     """
 
     enabled: bool = True
     rules_file: str = ""
     not_older_than_days: int = 31
+    patient_ids: Literal["per-facility", "shared"] = "per-facility"
     mail: MailSettings = MailSettings()
     recipients: tuple[RecipientSettings, ...] = ()
 
@@ -193,7 +195,7 @@ class ContextSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     a certificate that these sign. ``addresses``: who may send (none: this machine only). ``accession_fields``: where
     an order states its accession number, the first that is filled. ``height_codes`` and ``weight_codes``: own codes of
     observations besides LOINC. ``patient_days``: for how many days before and after it a value that names the patient
-    but no exam holds.
+    but no exam holds. ``quarantine_mebibytes``: kept of messages that are refused, the oldest go first.
     """
 
     host: str = "127.0.0.1"
@@ -206,6 +208,7 @@ class ContextSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     height_codes: tuple[str, ...] = ()
     weight_codes: tuple[str, ...] = ()
     patient_days: int = 7
+    quarantine_mebibytes: int = 64
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

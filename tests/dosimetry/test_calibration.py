@@ -52,7 +52,7 @@ def changed(**values: object) -> Certificate:
 
 
 def corrected(value: float, certificate: Certificate | None = CERTIFICATE, **more: float) -> CorrectedValue:
-    found = correct("kap_gy_cm2", value, certificate, **more)
+    found = correct("kap_gy_cm2", value, certificate, **more)  # type: ignore[arg-type]
     assert isinstance(found, CorrectedValue)
     return found
 
@@ -170,3 +170,87 @@ def test_a_certificate_for_another_quantity_or_an_unknown_quantity_is_an_error()
         correct("dlp_mgy_cm", 1.0, CERTIFICATE)
     with pytest.raises(CalibrationError, match="no displayed quantity"):
         correct("fluoro_time_s", 1.0, None)
+
+
+def test_two_qualities_at_one_voltage_give_their_mean_in_whatever_order_and_less_surely() -> None:
+    copper = QualityFactor(quality="70 kV Cu", kvp=70, factor=1.2, expanded_relative_uncertainty=0.05)
+    plain = QualityFactor(quality="70 kV", kvp=70, factor=0.9, expanded_relative_uncertainty=0.05)
+    other = QualityFactor(quality="100 kV", kvp=100, factor=1.0, expanded_relative_uncertainty=0.05)
+    for order in ((copper, plain, other), (plain, copper, other)):
+        found = corrected(100.0, changed(factors=order), kvp=70.0)
+        assert found.value == pytest.approx(105.0)
+        assert found.relative_standard_uncertainty == pytest.approx(sqrt(0.025**2 + (0.15 / 1.05) ** 2 / 3))
+        assert "quality-not-stated" in [flag.code for flag in found.flags]
+
+
+@pytest.mark.parametrize(
+    ("kvp", "code"), [(119.0, None), (100.0, "quality-extrapolated"), (None, "quality-not-stated")]
+)
+def test_a_single_quality_is_less_sure_for_any_other_beam(kvp: float | None, code: str | None) -> None:
+    one = QualityFactor(quality="RQT 9", kvp=120, factor=1.1, expanded_relative_uncertainty=0.05)
+    found = correct("kap_gy_cm2", 10.0, changed(factors=(one,)), kvp=kvp)
+    assert isinstance(found, CorrectedValue)
+    assert found.value == pytest.approx(11.0)
+    assert found.relative_standard_uncertainty == pytest.approx(0.025 if code is None else sqrt(0.025**2 + 0.05**2))
+    assert [flag.code for flag in found.flags] == ([code] if code else [])
+
+
+def test_a_factor_for_one_phantom_does_not_correct_values_on_the_other() -> None:
+    body = QualityFactor(quality="120 kV", kvp=120, factor=1.3, expanded_relative_uncertainty=0.05, phantom_cm=32)
+    certificate = changed(quantity="dlp_mgy_cm", instrument="ct-display", factors=(body,))
+    on_body = correct("dlp_mgy_cm", 100.0, certificate, kvp=120.0, phantom_cm=32)
+    on_head = correct("dlp_mgy_cm", 100.0, certificate, kvp=120.0, phantom_cm=16)
+    assert isinstance(on_body, CorrectedValue)
+    assert isinstance(on_head, CorrectedValue)
+    assert on_body.value == pytest.approx(130.0)
+    assert (on_head.value, on_head.certificate) == (100.0, None)
+    assert on_head.relative_standard_uncertainty == pytest.approx(0.2 / sqrt(3))
+    assert [flag.code for flag in on_head.flags] == ["phantom-not-calibrated"]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"kvp": -70.0}, "tube voltage"),
+        ({"kvp": float("nan")}, "tube voltage"),
+        ({"hvl_mm_al": 400.0}, "half-value layer"),
+    ],
+)
+def test_a_beam_that_cannot_be_is_refused(values: dict[str, float], reason: str) -> None:
+    factor = msgspec.structs.replace(FACTORS[0], **values)
+    with pytest.raises(CalibrationError, match=reason):
+        certificate_book([changed(factors=(factor,))], TODAY)
+
+
+def test_a_certificate_that_is_not_due_for_decades_is_refused() -> None:
+    with pytest.raises(CalibrationError, match="more than 10 years"):
+        certificate_book([changed(valid_until=dt.date(2225, 1, 1))], TODAY)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 40), st.integers(1, 9)), max_size=12),
+    st.sampled_from("abcd"),
+    st.integers(-1, 60),
+)
+def test_the_certificate_found_is_the_only_one_that_covers_the_day(
+    periods: list[tuple[str, int, int]], device: str, day: int
+) -> None:
+    first, made = dt.date(2024, 1, 1), []
+    ends: dict[str, int] = {}
+    for name, start, days in sorted(periods):
+        begin = max(start, ends.get(name, 0))
+        ends[name] = begin + days
+        made.append(
+            changed(
+                id=f"{name}{begin}",
+                device=name,
+                issued_on=first,
+                valid_from=first + dt.timedelta(days=begin),
+                valid_until=first + dt.timedelta(days=begin + days),
+            )
+        )
+    at = first + dt.timedelta(days=day)
+    book = certificate_book(made, TODAY)
+    covering = [one for one in made if one.device == device and one.valid_from <= at < one.valid_until]
+    assert certificate_on(book, device, "kap_gy_cm2", at) == (covering[0] if covering else None)
+    assert certificate_on(book, device, "dlp_mgy_cm", at) is None

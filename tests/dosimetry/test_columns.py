@@ -112,7 +112,7 @@ def test_corrected_columns_are_those_of_each_exam() -> None:
     value = RANDOM.uniform(-1, 100, COUNT)
     device = RANDOM.integers(-1, 3, COUNT)
     day = np.datetime64("2022-12-01") + RANDOM.integers(0, 900, COUNT)
-    day[:3] = np.datetime64("NaT")
+    day[:3] = np.datetime64("NaT", "D")
     kvp = RANDOM.choice([60.0, 81.5, 90.0, 120.0, np.nan], COUNT)
     found = corrected_column("kap_gy_cm2", value, device, devices, day, book, kvp=kvp)
     for i in range(COUNT):

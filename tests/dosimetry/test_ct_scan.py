@@ -12,13 +12,15 @@ from doseatlas.dosimetry import (
     AxialImage,
     DosimetryError,
     NotEstimated,
+    PatientSize,
     ScanProfile,
     dlp_by_region,
+    measured,
     overscan_flag,
     overscan_mm,
     scan_profile,
     size_factor,
-    size_of_profile,
+    size_of_measured,
 )
 
 THIN, WIDE = (stored(hounsfield([Ellipse(a, b)])) for a, b in ((120, 90), (180, 130)))
@@ -47,7 +49,9 @@ def test_the_mean_is_over_z_and_the_centre_is_the_middle_of_the_range() -> None:
     assert found.mean.value == pytest.approx(10 * (factor(THIN_MM) + 2 * factor(WIDE_MM)) / 3, rel=2e-3)
     assert found.central.value == pytest.approx(10 * factor(WIDE_MM), rel=2e-3)
     assert found.mean_diameter_mm == pytest.approx((THIN_MM + 2 * WIDE_MM) / 3, rel=5e-3)
-    assert size_of_profile(found).diameter_mm == found.mean_diameter_mm
+    size = size_of_measured([measured(one) for one in (image(20, WIDE), image(0), image(10, WIDE))])
+    assert isinstance(size, PatientSize)
+    assert size.diameter_mm == found.mean_diameter_mm
     assert "3 images" in found.mean.method
 
 
@@ -65,6 +69,14 @@ def test_tube_current_modulation_is_followed_and_a_ctdi_of_each_image_comes_firs
     found = profile(images, ctdi=None)
     assert [point.ctdi_vol_mgy for point in found.points] == [4.0, 6.0]
     assert "of each image" in found.mean.method
+
+
+def test_the_mean_ctdi_along_z_is_that_of_the_scan_however_the_images_lie() -> None:
+    images = [image(z, tube_current_ma=100) for z in range(5)] + [image(10 * n, tube_current_ma=400) for n in (2, 4)]
+    found = profile(images)
+    lengths = [1, 1, 1, 1, 8.5, 18, 20]
+    along = sum(length * point.ctdi_vol_mgy for length, point in zip(lengths, found.points, strict=True))
+    assert along / sum(lengths) == pytest.approx(10.0)
 
 
 def test_a_second_reconstruction_at_the_same_place_does_not_count_twice() -> None:

@@ -17,11 +17,12 @@ from doseatlas.dicom.simulate import SimulatedExam, exams, plan, to_exam
 from doseatlas.dosimetry import (
     DOSIMETRY_COLUMNS,
     Certificate,
-    PatientSize,
+    ImageSizes,
     QualityFactor,
     certificate_book,
     exam_dosimetry,
 )
+from doseatlas.dosimetry.image_sizes import Place
 from doseatlas.dosimetry.tables import TABLES
 from doseatlas.model import Code, Event, Exam, Kind, Patient, Totals
 from doseatlas.reference.procedures import read_rows
@@ -73,9 +74,10 @@ def test_a_stated_ssde_is_not_derived_again_and_a_stated_diameter_or_an_image_co
         CHEST, events=(LOCALISER, msgspec.structs.replace(SPIRAL, water_equivalent_diameter_mm=300.0))
     )
     assert row(with_size)["ssde_derived_mgy"] == pytest.approx(12.311, abs=1e-3)
-    image = PatientSize(diameter_mm=300.0, relative_standard_uncertainty=0.01, method="axial images", source="AAPM 220")
-    found = row(image_size=image)
+    places = tuple(Place(series="1", cell=n, missed_by_mm=0.0, diameter_mm=300.0) for n in range(3))
+    found = row(image_sizes=ImageSizes(places=places))
     assert found["ssde_derived_mgy"] == pytest.approx(12.311, abs=1e-3)
+    assert found["patient_diameter_central_mm"] == 300.0
     assert flags(found) == []
 
 
@@ -100,7 +102,8 @@ def test_a_certificate_corrects_dlp_ssde_and_effective_dose() -> None:
     for name in ("dlp_corrected_mgy_cm", "ssde_derived_mgy", "effective_dose_msv"):
         assert found[name] == pytest.approx(1.1 * plain[name])  # type: ignore[operator]
     assert found["calibration"] == "C-7"
-    assert found["dlp_relative_uncertainty"] == pytest.approx(0.025)
+    assert found["dlp_relative_uncertainty"] == pytest.approx(math.hypot(0.025, 0.05))
+    assert "quality-not-stated" in flags(found)
     assert "traceability-not-stated" in flags(found)
     later = msgspec.structs.replace(CHEST, study_date="2025-06-01")
     assert row(later, device="ct 1", certificates=book)["calibration"] == "display tolerance"
@@ -251,3 +254,13 @@ def test_a_certificate_of_ctdi_vol_corrects_the_dlp_too() -> None:
     row = exam_dosimetry(exam, procedure=None, scans=(), device="CT 1", certificates=book)
     assert row["dlp_corrected_mgy_cm"] == pytest.approx(120.0)
     assert row["calibration"] == "C-1"
+
+
+def test_a_scan_that_irradiates_much_more_than_its_images_show_is_flagged() -> None:
+    scan = msgspec.structs.replace(SPIRAL, event_uid="1.9", pitch=1.0, total_collimation_mm=40.0)
+    places = tuple(Place(series="1", cell=n, missed_by_mm=0.0, diameter_mm=300.0, event_uid="1.9") for n in (0, 30, 60))
+    for exposed, expected in ((395.0, []), (420.0, ["overscan"]), (None, [])):
+        longer = msgspec.structs.replace(scan, exposed_range_mm=exposed)
+        exam = msgspec.structs.replace(CHEST, events=(LOCALISER, longer))
+        assert flags(row(exam, image_sizes=ImageSizes(places=places))) == expected
+    assert flags(row(exam)) == ["size-from-height-and-weight"]

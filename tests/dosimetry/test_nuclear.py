@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from doseatlas.dicom.simulate import exams, plan, to_exam
 from doseatlas.dosimetry import (
     ActivityComparison,
     DosimetryError,
@@ -20,9 +22,11 @@ from doseatlas.dosimetry import (
     nuclear_agent,
     nuclear_effective_dose,
 )
-from doseatlas.dosimetry.tables import nuclide_of
+from doseatlas.dosimetry.tables import nuclear_agents, nuclide_of
+from doseatlas.reference import coefficients
 
 CARD_NAMES = {"F-18 FDG, torso": "f-18-fdg-torso", "Tc-99m MAG3": "tc-99m-mag3", "Tc-99m DMSA": "tc-99m-dmsa"}
+DAY = dt.date(2024, 3, 5)
 FDG = nuclear_agent("Fluorodeoxyglucose F^18^", None, "nm-pet-fdg")
 
 
@@ -150,3 +154,37 @@ def test_an_agent_is_known_by_name_and_nuclide_and_never_guessed_from_one(
 ) -> None:
     found = nuclear_agent(name, nuclide, procedure)
     assert (found.agent if found else None) == agent
+
+
+@pytest.mark.parametrize(
+    ("name", "agent"),
+    [
+        ("Technetium Tc^99m^ aggregated albumin", "tc-99m-maa"),
+        ("Albumine agrégée Tc^99m^", "tc-99m-maa"),
+        ("Technetium Tc^99m^ sulfur colloid", "tc-99m-large-colloids"),
+        ("Technetium Tc^99m^ sestamibi", "tc-99m-sestamibi-rest"),
+        ("Tc-99m MIBI stress", "tc-99m-sestamibi-exercise"),
+        ("Tc-99m tetrofosmin exercise", "tc-99m-tetrofosmin-exercise"),
+    ],
+)
+def test_agents_are_recognised_by_the_names_that_dicom_gives_them(name: str, agent: str) -> None:
+    found = nuclear_agent(name, None, None)
+    assert found is not None
+    assert found.agent == agent
+
+
+def test_every_coefficient_is_of_an_agent_that_can_be_recognised_and_every_agent_but_a_few_has_one() -> None:
+    with_coefficient = {row.agent for row in coefficients.nuclear_coefficients()}
+    recognised = {row.agent for row in nuclear_agents()} - {None}
+    assert with_coefficient == recognised
+
+
+def test_every_agent_that_the_simulator_gives_has_an_effective_dose() -> None:
+    world = plan("facility", exams=60, seed=2, start=DAY, end=DAY, faults=False, device_classes=("nuclear",))
+    names = set()
+    for one in exams(world):
+        exam = to_exam(one)
+        names.add(exam.totals.radiopharmaceutical)
+        agent = nuclear_agent(exam.totals.radiopharmaceutical, exam.totals.radionuclide, None)
+        assert isinstance(nuclear_effective_dose(100.0, agent, 40.0), Estimate), exam.totals.radiopharmaceutical
+    assert len(names) > 3

@@ -34,6 +34,7 @@ SHEETS = (
         ),
     ),
 )
+LINE_POINTS = 15  # the height that a row has in Excel where none is stated
 TAGS = {"study": "a-study", "survey form": "1"}
 Edit = Callable[[Any], None]
 
@@ -81,6 +82,19 @@ def test_a_workbook_carries_drop_downs_units_and_limits(blank: Path) -> None:
     assert book["lists"].sheet_state == "veryHidden"
 
 
+def test_in_print_no_line_covers_another_and_no_column_falls_off_the_page(tmp_path: Path) -> None:
+    path, long = tmp_path / "survey.xlsx", "What is asked of a site, and why it is asked. " * 9
+    write_workbook(path, title="A survey", instructions=["Fill it in.", long], sheets=SHEETS, tags=TAGS)
+    book = openpyxl.load_workbook(path)
+    height = book["read me"].row_dimensions[4].height
+    assert height >= LINE_POINTS * len(long) / book["read me"].column_dimensions["A"].width
+    for page in book.worksheets:
+        if page.sheet_state == "visible":
+            assert page.page_setup.orientation == "landscape"
+            assert page.sheet_properties.pageSetUpPr.fitToPage
+            assert (page.page_setup.fitToWidth, page.page_setup.fitToHeight) in ((1, 0), (None, 0))
+
+
 def test_what_is_typed_comes_back_by_field_with_its_row(blank: Path) -> None:
     def edit(book: Any) -> None:
         book["site"]["C3"] = 700
@@ -104,6 +118,20 @@ def test_what_is_typed_comes_back_by_field_with_its_row(blank: Path) -> None:
         ("812", "is text; format the cell as a number and type it again"),
         ("812 mGycm", "has a unit or text in the cell; the unit stands in the heading (it is mGy·cm)"),
         ("812,5 Gy·cm", "has a unit or text in the cell"),
+        # One group of three digits: thousands in one country, decimals in another, and a factor of 1,000 between them.
+        ("12,500", "'12,500' can mean 12500 or 12.5; type 12500 or 12.5, whichever it is, as a number"),
+        ("12.500", "'12.500' can mean 12500 or 12.5; type 12500 or 12.5, whichever it is, as a number"),
+        ("1,234", "can mean 1234 or 1.234; type 1234 or 1.234"),
+        ("-1,200", "can mean -1200 or -1.2; type -1200 or -1.2"),
+        ("1,234,567", "has marks between thousands; type '1234567', as a number"),
+        ("1 234", "has marks between thousands; type '1234', as a number"),
+        ("1\u202f234", "has marks between thousands; type '1234', as a number"),
+        ("1'234", "has marks between thousands; type '1234', as a number"),
+        ("1.234,5", "has marks between thousands; type '1234.5', as a number"),
+        ("1,234.5", "has marks between thousands; type '1234.5', as a number"),
+        ("0,500", "has a comma; type '0.500' with a decimal point"),
+        ("0.500", "is text; format the cell as a number"),
+        ("1234,567", "has a comma; type '1234.567' with a decimal point"),
         ("about 800", "is not a number"),
         ("n/a", "is not a number"),
         ("=400*2", "holds a formula; type its result as a value"),

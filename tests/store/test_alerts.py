@@ -9,7 +9,7 @@ import pytest
 
 from doseatlas.model import StoreError
 from doseatlas.store import Store, import_paths
-from doseatlas.store.alerts import AlertTables, NewAlert, PatientExams, StoredExam, studies_of
+from doseatlas.store.alerts import AlertTables, Batch, NewAlert, studies_of
 
 NOW = dt.datetime(2024, 7, 1, tzinfo=dt.UTC)
 EVER = dt.date(2000, 1, 1)
@@ -21,12 +21,23 @@ def pause(attempts: int) -> dt.timedelta:
     return attempts * MINUTE
 
 
-def always(exam: StoredExam, history: PatientExams, raised: dict[str, float]) -> list[NewAlert]:
+def always(batch: Batch) -> list[NewAlert]:
     """Raise one alert for every exam, to be told to one recipient, once."""
-    if raised:
-        return []
-    alert_id = exam.exam_id[:12]
-    return [NewAlert(alert_id, exam.exam_id, "rule", 1.5, b"{}", (("Jane", "email", f"d{alert_id}"),))]
+    return [
+        NewAlert(key[:12], key, "rule", 1.5, b"{}", (("Jane", "email", f"d{key[:12]}"),))
+        for key in (exam.exam_id for exam in batch.exams)
+        if not batch.raised.get(key)
+    ]
+
+
+def all_exams(tables: AlertTables) -> list[str]:
+    batches = tables.between(EVER, dt.date(2030, 1, 1))
+    return [exam.exam_id for batch in batches for exam in batch.exams]
+
+
+def patients(store: Store, ids: list[str], across: bool = False) -> list[set[str]]:
+    with store.database.reading() as connection:
+        return [{one.exam_id for one in patient} for patient in Batch(connection, ids, across).patients()]
 
 
 @pytest.fixture
@@ -47,16 +58,11 @@ def test_every_exam_that_came_is_judged_once(store: Store, tables: AlertTables, 
 
 
 def test_a_judge_that_fails_leaves_all_as_it_was(store: Store, tables: AlertTables) -> None:
-    judged = 0
+    def failing(batch: Batch) -> list[NewAlert]:
+        found = always(batch)
+        return [*found, found[0]]  # the second time it is there already
 
-    def failing(exam: StoredExam, history: PatientExams, raised: dict[str, float]) -> list[NewAlert]:
-        nonlocal judged
-        judged += 1
-        if judged == 3:
-            raise RuntimeError
-        return always(exam, history, raised)
-
-    with pytest.raises(RuntimeError):
+    with pytest.raises(StoreError):
         tables.judge_due(failing, since=EVER, now=NOW)
     assert tables.all() == []
     assert tables.judge_due(always, since=EVER, now=NOW) == store.counts().exams
@@ -68,25 +74,44 @@ def test_exams_of_the_past_are_passed_over(tables: AlertTables) -> None:
 
 
 def test_the_other_exams_of_a_patient_are_found(store: Store, tables: AlertTables) -> None:
-    ids = [exam.exam_id for exam, _ in tables.between(EVER, dt.date(2030, 1, 1))]
+    ids = all_exams(tables)
     assert len(ids) == store.counts().exams
     with store.database.writing() as connection:
         connection.exec_driver_sql("UPDATE objects SET patient_id = 'one'")
-    with store.database.reading() as connection:
-        found = PatientExams(connection, ids).others(ids[0])
-    assert {one.exam_id for one in found} == set(ids[1:])
+    assert patients(store, ids[:1]) == [set(ids)]
     with store.database.writing() as connection:
         connection.exec_driver_sql("UPDATE objects SET patient_id = NULL")
-    with store.database.reading() as connection:
-        assert PatientExams(connection, ids).others(ids[0]) == []
+    assert patients(store, ids) == [{one} for one in ids]
+
+
+def test_an_id_is_of_one_facility_unless_it_is_said_to_be_of_all(store: Store, objects: Path) -> None:
+    files = sorted(objects.rglob("*.dcm"))[:12]
+    import_paths(store, files[:6], facility="North")
+    import_paths(store, files[6:], facility="South")
+    ids = all_exams(AlertTables(store.database))
+    with store.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE objects SET patient_id = 'one'")
+    apart = patients(store, ids)
+    assert len(apart) == 2
+    assert set.union(*apart) == set(ids)
+    assert patients(store, ids, across=True) == [set(ids)]
+
+
+def test_an_id_with_too_many_exams_is_no_patients(
+    store: Store, tables: AlertTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = all_exams(tables)
+    monkeypatch.setattr("doseatlas.store.alerts._MOST_OF_A_PATIENT", len(ids) - 1)
+    with store.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE objects SET patient_id = 'anonymous'")
+    assert patients(store, ids) == [{one} for one in ids]
 
 
 def test_the_patients_of_hostile_length_are_taken(store: Store, tables: AlertTables) -> None:
     with store.database.writing() as connection:
         connection.exec_driver_sql(f"UPDATE objects SET patient_id = '{'x' * 100_000}'")
-    ids = [exam.exam_id for exam, _ in tables.between(EVER, dt.date(2030, 1, 1))]
-    with store.database.reading() as connection:
-        assert len(PatientExams(connection, ids).others(ids[0])) == len(ids) - 1
+    ids = all_exams(tables)
+    assert patients(store, ids[:1]) == [set(ids)]
 
 
 def test_a_delivery_is_claimed_by_one_at_a_time_until_it_is_sent(tables: AlertTables) -> None:
@@ -115,5 +140,4 @@ def test_an_alert_is_acknowledged_once_and_then_not_told_any_more(tables: AlertT
 
 def test_the_studies_of_exams_are_found(store: Store, tables: AlertTables) -> None:
     stated = {exam.study_instance_uid for exam in store.exams()}
-    ids = [exam.exam_id for exam, _ in tables.between(EVER, dt.date(2030, 1, 1))]
-    assert set(studies_of(store.database, ids).values()) == stated
+    assert set(studies_of(store.database, all_exams(tables)).values()) == stated

@@ -9,10 +9,11 @@ uncertainty, as limits (GUM 4.3.7).
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import isfinite
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from doseatlas.dosimetry.estimate import DosimetryError, NotEstimated, bad_number
 from doseatlas.dosimetry.uncertainty import from_expanded, from_limits, of_product
@@ -24,6 +25,10 @@ Instrument = Literal[
 ]
 _FACTORS = (0.2, 5.0)  # beyond, a factor is a wrong unit
 _LARGEST_EXPANDED = 1.0
+_VOLTAGES_KV, _LAYERS_MM_AL = (10.0, 300.0), (0.05, 30.0)  # beyond, a beam is no X-ray tube's
+_WITHOUT_BEAM = frozenset({"administered_activity_mbq"})  # quantities of no X-ray beam
+_SAME_BEAM = 0.02  # relative difference of a tube voltage or half-value layer that does not count
+_LONGEST_YEARS = 10.0  # a certificate that is not due for longer has a wrong date
 _TEMPERATURES_C, _PRESSURES_KPA = (0.0, 50.0), (50.0, 115.0)
 _REFERENCE_C, _REFERENCE_KPA, _KELVIN = 20.0, 101.3, 273.2
 
@@ -35,7 +40,10 @@ class CalibrationError(DosimetryError):
 
 
 class QualityFactor(Record, frozen=True, kw_only=True):
-    """True over displayed value at one beam quality, with its expanded uncertainty (relative) and coverage factor."""
+    """True over displayed value at one beam quality, with its expanded uncertainty (relative) and coverage factor.
+
+    ``phantom_cm`` is that of a CTDI display, 16 or 32; ``None``: the factor holds for both.
+    """
 
     quality: str
     factor: float
@@ -43,6 +51,7 @@ class QualityFactor(Record, frozen=True, kw_only=True):
     coverage_factor: float = 2.0
     kvp: float | None = None
     hvl_mm_al: float | None = None
+    phantom_cm: Literal[16, 32] | None = None
 
 
 class TraceabilityStep(Record, frozen=True, kw_only=True):
@@ -74,7 +83,10 @@ class Certificate(Record, frozen=True, kw_only=True):
 
 
 class CertificateBook(Record, frozen=True, kw_only=True):
-    """Certificates in force, none overlapping another, and those superseded, kept as history."""
+    """Certificates in force, none overlapping another, and those superseded, kept as history.
+
+    Made by :func:`certificate_book`, which puts those in force in order of device, quantity and period.
+    """
 
     in_force: tuple[Certificate, ...] = ()
     superseded: tuple[Certificate, ...] = ()
@@ -130,9 +142,7 @@ def certificate_book(certificates: Iterable[Certificate], today: dt.date) -> Cer
                     f"Certificate {one.id} supersedes {former.id}, which is for another device or quantity."
                 )
             old.add(former.id)
-    in_force = sorted(
-        (one for one in by_id.values() if one.id not in old), key=lambda one: (one.device, one.quantity, one.valid_from)
-    )
+    in_force = sorted((one for one in by_id.values() if one.id not in old), key=_place)
     for a, b in pairwise(in_force):
         if (a.device, a.quantity) == (b.device, b.quantity) and b.valid_from < a.valid_until:
             raise CalibrationError(
@@ -156,7 +166,19 @@ def _check(one: Certificate, today: dt.date) -> None:
         raise CalibrationError(f"Certificate {one.id} ends {one.valid_until}, not after it begins {one.valid_from}.")
     if not one.factors:
         raise CalibrationError(f"Certificate {one.id} has no factor.")
+    if (one.valid_until - one.valid_from).days > 366 * _LONGEST_YEARS:
+        raise CalibrationError(
+            f"Certificate {one.id} is valid until {one.valid_until}, for more than {_LONGEST_YEARS:g} years."
+        )
     for factor in one.factors:
+        for value, (low, high), name in (
+            (factor.kvp, _VOLTAGES_KV, "tube voltage (kV)"),
+            (factor.hvl_mm_al, _LAYERS_MM_AL, "half-value layer (mm Al)"),
+        ):
+            if value is not None and not low <= value <= high:
+                raise CalibrationError(
+                    f"Certificate {one.id}, {factor.quality}: a {name} of {value:g} is outside {low:g} to {high:g}."
+                )
         if not (isfinite(factor.factor) and _FACTORS[0] <= factor.factor <= _FACTORS[1]):
             raise CalibrationError(
                 f"Certificate {one.id}, {factor.quality}: a factor of {factor.factor:g} is outside {_FACTORS[0]:g} to "
@@ -173,10 +195,16 @@ def certificate_on(book: CertificateBook, device: str | None, quantity: str, day
     """Return the certificate that covers a quantity of a device on a day, ``None`` where none does."""
     if device is None or day is None:
         return None
-    for one in book.in_force:
-        if one.device == device and one.quantity == quantity and one.valid_from <= day < one.valid_until:
-            return one
-    return None
+    # In force they are in order of device, quantity and period, and none overlaps another.
+    after = bisect_right(book.in_force, (device, quantity, day), key=_place)
+    if not after:
+        return None
+    one = book.in_force[after - 1]
+    return one if (one.device, one.quantity) == (device, quantity) and day < one.valid_until else None
+
+
+def _place(one: Certificate) -> tuple[str, str, dt.date]:
+    return one.device, one.quantity, one.valid_from
 
 
 def traceability_flag(certificate: Certificate) -> Note | None:
@@ -204,6 +232,7 @@ def correct(
     *,
     kvp: float | None = None,
     hvl_mm_al: float | None = None,
+    phantom_cm: int | None = None,
 ) -> CorrectedValue | NotEstimated:
     """Return the corrected value of a display and its uncertainty.
 
@@ -213,6 +242,7 @@ def correct(
         certificate: what :func:`certificate_on` found, ``None`` for none.
         kvp: tube voltage, for the factor between qualities.
         hvl_mm_al: half-value layer, preferred to the voltage where the certificate states it.
+        phantom_cm: phantom of a CTDI value, 16 or 32; a certificate without a factor for it does not cover the value.
 
     Raises:
         CalibrationError: the certificate is for another quantity, or the quantity has no tolerance.
@@ -226,7 +256,10 @@ def correct(
     if bad := bad_number(quantity, f"The displayed {quantity}", displayed, zero_allowed=True):
         return bad
     assert displayed is not None
-    if certificate is None:
+    if certificate is not None and certificate.quantity != quantity:
+        raise CalibrationError(f"Certificate {certificate.id} is for {certificate.quantity}, not for {quantity}.")
+    if certificate is None or not factors_for_phantom(certificate, phantom_cm):
+        other = certificate and f"Certificate {certificate.id} has no factor for the phantom of {phantom_cm} cm."
         return CorrectedValue(
             quantity=quantity,
             displayed=displayed,
@@ -234,10 +267,9 @@ def correct(
             relative_standard_uncertainty=from_limits(tolerance.relative),
             method=f"as displayed; limits of +-{100 * tolerance.relative:.0f} % over the square root of 3",
             source=tolerance.source,
+            flags=(Note(code="phantom-not-calibrated", message=other),) if other else (),
         )
-    if certificate.quantity != quantity:
-        raise CalibrationError(f"Certificate {certificate.id} is for {certificate.quantity}, not for {quantity}.")
-    factor, relative, flags = factor_at(certificate, kvp=kvp, hvl_mm_al=hvl_mm_al)
+    factor, relative, flags = factor_at(certificate, kvp=kvp, hvl_mm_al=hvl_mm_al, phantom_cm=phantom_cm)
     untraced = traceability_flag(certificate)
     return CorrectedValue(
         quantity=quantity,
@@ -252,49 +284,96 @@ def correct(
 
 
 def factor_at(
-    certificate: Certificate, *, kvp: float | None = None, hvl_mm_al: float | None = None
+    certificate: Certificate,
+    *,
+    kvp: float | None = None,
+    hvl_mm_al: float | None = None,
+    phantom_cm: int | None = None,
 ) -> tuple[float, float, tuple[Note, ...]]:
     """Return a certificate's factor for a beam quality, its relative standard uncertainty, and flags.
 
     Linear in half-value layer, else in tube voltage, between the qualities calibrated; the nearest beyond them,
     flagged. Where the beam is not known or the certificate does not say at which it was made, the mean, with half the
-    range of the factors as limits.
+    range of the factors as limits; a single factor of a beam that is not known to be its own is less sure.
+
+    Raises:
+        CalibrationError: the certificate has no factor for that phantom.
+
     """
-    by_hvl = [(one.hvl_mm_al, one) for one in certificate.factors if one.hvl_mm_al is not None]
-    by_kvp = [(one.kvp, one) for one in certificate.factors if one.kvp is not None]
+    factors = factors_for_phantom(certificate, phantom_cm)
+    if not factors:
+        raise CalibrationError(f"Certificate {certificate.id} has no factor for the phantom of {phantom_cm} cm.")
+    by_hvl = [(one.hvl_mm_al, one) for one in factors if one.hvl_mm_al is not None]
+    by_kvp = [(one.kvp, one) for one in factors if one.kvp is not None]
     for value, known, name in ((hvl_mm_al, by_hvl, "half-value layer"), (kvp, by_kvp, "tube voltage")):
-        if value is not None and isfinite(value) and len(known) == len(certificate.factors):
-            return _interpolated(value, sorted(known, key=lambda one: one[0]), name)
-    factors = [one.factor for one in certificate.factors]
-    largest = max(from_expanded(f.expanded_relative_uncertainty, f.coverage_factor) for f in certificate.factors)
-    mean = sum(factors) / len(factors)
-    if len(factors) == 1:
-        return mean, largest, ()
-    relative = of_product(largest, from_limits((max(factors) - min(factors)) / 2) / mean)
-    message = f"The beam quality is not known; the mean of {len(factors)} factors is taken."
-    return mean, relative, (Note(code="quality-not-stated", message=message),)
+        if value is not None and isfinite(value) and len(known) == len(factors):
+            return _interpolated(value, _knots(known), name)
+    mean = _knot(0.0, factors)
+    if certificate.quantity in _WITHOUT_BEAM and len(factors) == 1:
+        return mean.factor, mean.relative, ()
+    relative = mean.relative if len(factors) > 1 else of_product(mean.relative, _other_quality())
+    taken = f"the mean of {len(factors)} factors" if len(factors) > 1 else "the only factor"
+    message = f"The beam quality is not known; {taken} is taken."
+    return mean.factor, relative, (Note(code="quality-not-stated", message=message),)
 
 
-def _interpolated(
-    value: float, known: Sequence[tuple[float, QualityFactor]], name: str
-) -> tuple[float, float, tuple[Note, ...]]:
+def factors_for_phantom(certificate: Certificate, phantom_cm: int | None) -> tuple[QualityFactor, ...]:
+    """Return the factors that hold for values on a phantom; all where it is not known."""
+    if phantom_cm is None:
+        return certificate.factors
+    return tuple(one for one in certificate.factors if one.phantom_cm in (None, phantom_cm))
+
+
+class _Knot(NamedTuple):
+    """The factor at one value of the beam, its relative standard uncertainty, and how many qualities have it."""
+
+    at: float
+    factor: float
+    relative: float
+    qualities: int
+
+
+def _knot(at: float, factors: Sequence[QualityFactor]) -> _Knot:
+    """Return the mean of factors, with half their range as limits."""
+    values = [one.factor for one in factors]
+    mean = sum(values) / len(values)
+    largest = max(from_expanded(one.expanded_relative_uncertainty, one.coverage_factor) for one in factors)
+    relative = of_product(largest, from_limits((max(values) - min(values)) / 2) / mean)
+    return _Knot(at, mean, relative, len(factors))
+
+
+def _knots(known: Sequence[tuple[float, QualityFactor]]) -> list[_Knot]:
+    """Return the factors in order of the beam; of several qualities at one value (filters) their mean."""
+    by_value: dict[float, list[QualityFactor]] = {}
+    for value, one in known:
+        by_value.setdefault(value, []).append(one)
+    return [_knot(value, by_value[value]) for value in sorted(by_value)]
+
+
+def _other_quality() -> float:
+    return coefficients.component_uncertainties()["calibration-other-quality"].relative
+
+
+def _interpolated(value: float, knots: Sequence[_Knot], name: str) -> tuple[float, float, tuple[Note, ...]]:
     flags: tuple[Note, ...] = ()
-    low, high = known[0], known[-1]
-    if not low[0] <= value <= high[0]:
+    first, last = knots[0], knots[-1]
+    near = min(max(value, first.at), last.at)
+    if abs(value - near) > _SAME_BEAM * near:
         message = (
-            f"A {name} of {value:g} is outside the {low[0]:g} to {high[0]:g} calibrated; the nearest factor is taken."
+            f"A {name} of {value:g} is outside the {first.at:g} to {last.at:g} calibrated; the nearest factor is taken."
         )
         flags = (Note(code="quality-extrapolated", message=message),)
-        low = high = low if value < low[0] else high
-    else:
-        low = next(one for one in reversed(known) if one[0] <= value)
-        high = next(one for one in known if one[0] >= value)
-    share = 0.0 if low[0] == high[0] else (value - low[0]) / (high[0] - low[0])
-    factor = low[1].factor + share * (high[1].factor - low[1].factor)
+    low = next(one for one in reversed(knots) if one.at <= near)
+    high = next(one for one in knots if one.at >= near)
+    share = 0.0 if low.at == high.at else (near - low.at) / (high.at - low.at)
+    factor = low.factor + share * (high.factor - low.factor)
     # One laboratory calibrates both qualities by one standard, so their errors go together and don't average out.
-    relative = max(from_expanded(one[1].expanded_relative_uncertainty, one[1].coverage_factor) for one in (low, high))
+    relative = max(low.relative, high.relative)
     if flags:
-        relative = of_product(relative, abs(known[-1][1].factor - known[0][1].factor) / 2 / factor)
+        relative = of_product(relative, max(abs(last.factor - first.factor) / 2 / factor, _other_quality()))
+    if max(low.qualities, high.qualities) > 1:
+        message = f"The certificate has several qualities at one {name}; the mean of their factors is taken."
+        flags += (Note(code="quality-not-stated", message=message),)
     return factor, relative, flags
 
 

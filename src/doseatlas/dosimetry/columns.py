@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from doseatlas.dosimetry.calibration import CertificateBook, factor_at
+from doseatlas.dosimetry.calibration import Certificate, CertificateBook, factor_at, factors_for_phantom
 from doseatlas.dosimetry.ct_effective_dose import TYPICAL_DIAMETER_MM, coefficient_sets, region_coefficients
 from doseatlas.dosimetry.estimate import DosimetryError, NotEstimated
 from doseatlas.dosimetry.ssde import DIAMETERS_CM, phantom_ratio
@@ -141,6 +141,7 @@ def corrected_column(
     book: CertificateBook,
     *,
     kvp: Floats | None = None,
+    phantom_cm: Integers | None = None,
 ) -> Column:
     """Return displayed values corrected by the certificate of their device and day, and their relative uncertainty.
 
@@ -152,6 +153,7 @@ def corrected_column(
         day: day of each exam, ``datetime64[D]``; NaT: not known.
         book: certificates in force.
         kvp: tube voltage of each exam, NaN where not known.
+        phantom_cm: CTDI phantom of each exam, 0 where not known.
 
     Raises:
         DosimetryError: the quantity is no displayed quantity.
@@ -165,18 +167,29 @@ def corrected_column(
     relative = np.full(displayed.shape, from_limits(tolerance.relative))
     order = np.argsort(device_index, kind="stable")
     sorted_devices = device_index[order]
+    by_device: dict[str, list[Certificate]] = {}
+    for one in book.in_force:
+        if one.quantity == quantity:
+            by_device.setdefault(one.device, []).append(one)
     for index, device in enumerate(devices):
+        if device not in by_device:
+            continue
         own = order[np.searchsorted(sorted_devices, index) : np.searchsorted(sorted_devices, index, side="right")]
-        for one in book.in_force:
-            if own.size and one.device == device and one.quantity == quantity:
-                days = day[own]
-                covered = own[
-                    (days >= np.datetime64(one.valid_from, "D")) & (days < np.datetime64(one.valid_until, "D"))
-                ]
-                voltages = np.full(covered.shape, np.nan) if kvp is None else kvp[covered]
-                unique, inverse = np.unique(voltages, return_inverse=True)
-                at = [factor_at(one, kvp=None if np.isnan(v) else float(v))[:2] for v in unique]
-                if at:
-                    factor[covered], relative[covered] = np.array(at).T[:, inverse]
+        days = day[own]
+        for one in by_device[device]:
+            covered = own[(days >= np.datetime64(one.valid_from, "D")) & (days < np.datetime64(one.valid_until, "D"))]
+            phantoms = np.zeros(covered.shape, np.int64) if phantom_cm is None else phantom_cm[covered]
+            for phantom in np.unique(phantoms):
+                if factors_for_phantom(one, int(phantom) or None):
+                    part = covered[phantoms == phantom]
+                    voltages = np.full(part.shape, np.nan) if kvp is None else kvp[part]
+                    factor[part], relative[part] = _factors(one, voltages, int(phantom) or None)
     right = np.isfinite(displayed) & (displayed >= 0)
     return Column(np.where(right, displayed * factor, np.nan), np.where(right, relative, np.nan))
+
+
+def _factors(certificate: Certificate, voltages: Floats, phantom_cm: int | None) -> npt.NDArray[np.float64]:
+    """Return the factors and their relative standard uncertainties at tube voltages, NaN where not known."""
+    unique, inverse = np.unique(voltages, return_inverse=True)
+    at = [factor_at(certificate, kvp=None if np.isnan(v) else float(v), phantom_cm=phantom_cm)[:2] for v in unique]
+    return np.array(at).T[:, inverse]

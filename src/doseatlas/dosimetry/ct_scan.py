@@ -118,7 +118,8 @@ def profile_of_measured(
     if not good:
         reason = left_out[0][1].message if left_out else "There are no images."
         return NotEstimated(quantity=QUANTITY, code="size-not-known", message=f"No image gives a diameter. {reason}")
-    doses, how = _ctdi_along([image for image, _ in good], ctdi_vol_mgy)
+    weights = _extents([image.z_mm for image, _ in good])
+    doses, how = _ctdi_along([image for image, _ in good], weights, ctdi_vol_mgy)
     points = []
     for (image, section), dose in zip(good, doses, strict=True):
         point = ssde(dose, phantom_cm, region, section.size(), ctdi_relative_uncertainty=ctdi_relative_uncertainty)
@@ -126,14 +127,36 @@ def profile_of_measured(
             return point
         assert dose is not None
         points.append(ProfilePoint(image.z_mm, section, dose, point))
-    weights = _extents([point.z_mm for point in points])
-    mean = _mean(points, weights, how, _scan_flags(points, left_out))
+    flags = _scan_flags([point.ssde.flags for point in points], left_out)
+    mean = _mean(points, weights, how, flags)
     middle = (points[0].z_mm + points[-1].z_mm) / 2
     central = min(points, key=lambda point: abs(point.z_mm - middle)).ssde
-    diameter = sum(w * p.section.water_equivalent_diameter_mm for w, p in zip(weights, points, strict=True)) / sum(
-        weights
-    )
+    diameter = _mean_diameter([section for _, section in good], weights)
     return ScanProfile(tuple(points), mean, central, diameter, left_out)
+
+
+def size_of_measured(images: Sequence[MeasuredImage]) -> PatientSize | NotEstimated:
+    """Return the mean diameter of a scan over its length and its flags, whatever is known of its dose."""
+    placed = _one_per_position(images)
+    left_out = tuple((image.z_mm, image.section) for image in placed if isinstance(image.section, NotEstimated))
+    sections = [image.section for image in placed if isinstance(image.section, BodySection)]
+    if not sections:
+        reason = left_out[0][1].message if left_out else "There are no images."
+        return NotEstimated(quantity=QUANTITY, code="size-not-known", message=f"No image gives a diameter. {reason}")
+    weights = _extents([image.z_mm for image in placed if isinstance(image.section, BodySection)])
+    first = sections[0].size()
+    return PatientSize(
+        diameter_mm=_mean_diameter(sections, weights),
+        relative_standard_uncertainty=max(section.relative_standard_uncertainty for section in sections),
+        method=first.method,
+        source=first.source,
+        flags=_scan_flags([section.flags for section in sections], left_out),
+    )
+
+
+def _mean_diameter(sections: Sequence[BodySection], weights: Sequence[float]) -> float:
+    pairs = zip(weights, sections, strict=True)
+    return sum(weight * section.water_equivalent_diameter_mm for weight, section in pairs) / sum(weights)
 
 
 def dlp_by_region(
@@ -172,8 +195,13 @@ def _one_per_position(images: Sequence[_Image]) -> list[_Image]:
     return placed
 
 
-def _ctdi_along(images: list[MeasuredImage], scan_mgy: float | None) -> tuple[list[float | None], str]:
-    """Return CTDIvol of each image, and whether it is stated, follows the tube current, or is constant."""
+def _ctdi_along(
+    images: list[MeasuredImage], weights: list[float], scan_mgy: float | None
+) -> tuple[list[float | None], str]:
+    """Return CTDIvol of each image, and whether it is stated, follows the tube current, or is constant.
+
+    Its mean over the length of the scan is that of the scan.
+    """
     stated = [image.ctdi_vol_mgy for image in images]
     if None not in stated:
         return stated, "CTDIvol of each image"
@@ -181,7 +209,7 @@ def _ctdi_along(images: list[MeasuredImage], scan_mgy: float | None) -> tuple[li
         image.tube_current_ma for image in images if image.tube_current_ma is not None and image.tube_current_ma > 0
     ]
     if scan_mgy is not None and len(currents) == len(images):
-        mean = sum(currents) / len(currents)
+        mean = sum(weight * current for weight, current in zip(weights, currents, strict=True)) / sum(weights)
         return [
             scan_mgy * current / mean for current in currents
         ], "CTDIvol of the scan by the tube current of each image"
@@ -196,12 +224,14 @@ def _extents(z: list[float]) -> list[float]:
     return [(a + b) / 2 for a, b in zip([gaps[0], *gaps], [*gaps, gaps[-1]], strict=True)]
 
 
-def _scan_flags(points: list[ProfilePoint], left_out: tuple[tuple[float, NotEstimated], ...]) -> tuple[Note, ...]:
+def _scan_flags(
+    of_images: Sequence[Sequence[Note]], left_out: tuple[tuple[float, NotEstimated], ...]
+) -> tuple[Note, ...]:
     counts: dict[str, int] = {}
-    for point in points:
-        for flag in point.ssde.flags:
+    for own in of_images:
+        for flag in own:
             counts[flag.code] = counts.get(flag.code, 0) + 1
-    flags = [Note(code=code, message=f"In {n} of {len(points)} images.") for code, n in counts.items()]
+    flags = [Note(code=code, message=f"In {n} of {len(of_images)} images.") for code, n in counts.items()]
     if left_out:
         reasons = ", ".join(sorted({reason.code for _, reason in left_out}))
         flags.append(Note(code="images-left-out", message=f"{len(left_out)} images give no diameter: {reasons}."))
@@ -220,16 +250,4 @@ def _mean(points: list[ProfilePoint], weights: list[float], how: str, flags: tup
         source=first.source,
         coefficient_set=first.coefficient_set,
         flags=flags,
-    )
-
-
-def size_of_profile(profile: ScanProfile) -> PatientSize:
-    """Return the mean diameter of a scan in the form in which SSDE takes it."""
-    section = profile.points[0].section
-    return PatientSize(
-        diameter_mm=profile.mean_diameter_mm,
-        relative_standard_uncertainty=max(point.section.relative_standard_uncertainty for point in profile.points),
-        method=section.size().method,
-        source=section.size().source,
-        flags=tuple(dict.fromkeys(flag for point in profile.points for flag in point.section.flags)),
     )

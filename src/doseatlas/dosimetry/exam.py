@@ -15,16 +15,15 @@ from msgspec import structs
 
 from doseatlas.dosimetry.calibration import CertificateBook, CorrectedValue, certificate_on, correct
 from doseatlas.dosimetry.ct_effective_dose import Dlp, ct_effective_dose
-from doseatlas.dosimetry.estimate import Estimate, NotEstimated, bad_number
+from doseatlas.dosimetry.estimate import Estimate, NotEstimated
+from doseatlas.dosimetry.exam_ssde import ssde_of_scans
+from doseatlas.dosimetry.image_sizes import PLACE_MM, ImageSizes, imaged_range_mm
 from doseatlas.dosimetry.mammography import check_mammography
 from doseatlas.dosimetry.nuclear import CARD, ActivityComparison, compare_activity, nuclear_effective_dose
-from doseatlas.dosimetry.patient_size import PatientSize, size_from_height_and_weight
+from doseatlas.dosimetry.overscan import overscan_flag, overscan_mm
 from doseatlas.dosimetry.projection import kap_unit_flag, projection_effective_dose
-from doseatlas.dosimetry.ssde import QUANTITY as SSDE
-from doseatlas.dosimetry.ssde import Region, ssde
 from doseatlas.dosimetry.tables import ct_regions, nuclear_agent, target_regions
-from doseatlas.dosimetry.uncertainty import from_limits
-from doseatlas.model import Event, Exam
+from doseatlas.model import Event, Exam, Note
 from doseatlas.reference import coefficients
 
 _SAME_TOTAL = 0.01
@@ -62,6 +61,9 @@ DOSIMETRY_COLUMNS: tuple[DosimetryColumn, ...] = (
     DosimetryColumn("ssde_derived_uncertainty_mgy", "float64", "its standard uncertainty (k = 1)"),
     DosimetryColumn("ssde_method", "string", "'stated', or how the size for the derived SSDE was found"),
     DosimetryColumn("patient_diameter_mm", "float64", "CT: diameter that the derived SSDE used, weighted by DLP"),
+    DosimetryColumn(
+        "patient_diameter_central_mm", "float64", "CT: diameter at the middle of the scans, where images were measured"
+    ),
     DosimetryColumn("dlp_corrected_mgy_cm", "float64", "CT: DLP corrected by certificate; as stated without one"),
     DosimetryColumn("dlp_relative_uncertainty", "float64", "relative standard uncertainty of it, common to the device"),
     DosimetryColumn(
@@ -101,7 +103,7 @@ def exam_dosimetry(
     device: str | None = None,
     certificates: CertificateBook = _NO_CERTIFICATES,
     coefficient_set: str = coefficients.DEFAULT_CT_SET,
-    image_size: PatientSize | None = None,
+    image_sizes: ImageSizes | None = None,
 ) -> dict[str, object]:
     """Return the columns of ``DOSIMETRY_COLUMNS`` for a merged exam.
 
@@ -112,7 +114,7 @@ def exam_dosimetry(
         device: the name under which certificates know the device.
         certificates: the certificates in force.
         coefficient_set: coefficients for CT.
-        image_size: diameter from the exam's images or localiser, where they were measured.
+        image_sizes: what was measured in the exam's axial images and localisers.
 
     """
     row: dict[str, object] = dict.fromkeys(column.name for column in DOSIMETRY_COLUMNS)
@@ -132,7 +134,8 @@ def exam_dosimetry(
     elif dose is not None:
         codes.append(f"no-effective-dose:{dose.code}")
     if exam.kind == "ct":
-        _add_ssde(row, codes, exam, procedure, scans, corrected, image_size)
+        _add_ssde(row, codes, exam, procedure, scans, corrected, image_sizes)
+        codes += [flag.code for scan in scans if image_sizes and (flag := _overscan(scan, image_sizes))]
     elif exam.kind == "projection":
         suspect = kap_unit_flag(exam.totals.kap_gy_cm2, exam.totals.reference_air_kerma_mgy)
         codes += [suspect.code] if suspect else []
@@ -143,6 +146,40 @@ def exam_dosimetry(
         _add_recommendation(row, exam, procedure, corrected)
     row["dosimetry_flags"] = list(dict.fromkeys(codes))
     return row
+
+
+class Method(NamedTuple):
+    """How a value of an exam was derived, and from what."""
+
+    quantity: str
+    method: str
+    source: str
+
+
+def exam_methods(
+    exam: Exam,
+    *,
+    procedure: str | None,
+    scans: Sequence[Event],
+    device: str | None = None,
+    certificates: CertificateBook = _NO_CERTIFICATES,
+    image_sizes: ImageSizes | None = None,
+) -> list[Method]:
+    """Return method and source of the values that :func:`exam_dosimetry` derives, by the same rules.
+
+    For what is not estimated, the method is the reason.
+    """
+    corrected = _corrected(exam, device, certificates, [])
+    methods = [Method(CORRECTED_COLUMNS[name][0], one.method, one.source) for name, one in corrected.items()]
+    dose = _effective_dose(exam, procedure, corrected, coefficients.DEFAULT_CT_SET)
+    found: list[Estimate | NotEstimated] = [] if dose is None else [dose]
+    if exam.kind == "ct" and not (scans and all(scan.ssde_mgy is not None for scan in scans)):
+        of_scans = ssde_of_scans(exam, procedure, scans, corrected.get("dlp_mgy_cm"), image_sizes)
+        found += [of_scans] if isinstance(of_scans, NotEstimated) else [one.ssde for one in of_scans]
+    for one in found:
+        said = one.source if isinstance(one, Estimate) else ""
+        methods.append(Method(one.quantity, one.method if isinstance(one, Estimate) else one.message, said))
+    return list(dict.fromkeys(methods))
 
 
 def _corrected(
@@ -173,7 +210,9 @@ def corrected_total(
     if certificate is not None:
         voltages = [event.kvp for event in exam.events if event.kvp is not None]
         kvp = sum(voltages) / len(voltages) if voltages else None
-    return correct(quantity, getattr(exam.totals, quantity), certificate, kvp=kvp)
+    phantoms = {event.phantom_cm for event in exam.events if event.dlp_mgy_cm}
+    phantom = phantoms.pop() if len(phantoms) == 1 else None
+    return correct(quantity, getattr(exam.totals, quantity), certificate, kvp=kvp, phantom_cm=phantom)
 
 
 def _day(text: str | None) -> dt.date | None:
@@ -242,56 +281,32 @@ def _add_ssde(
     procedure: str | None,
     scans: Sequence[Event],
     corrected: dict[str, CorrectedValue],
-    image_size: PatientSize | None,
+    image_sizes: ImageSizes | None,
 ) -> None:
     if scans and all(scan.ssde_mgy is not None for scan in scans):
         row["ssde_method"] = "stated"
         return
-    known = ct_regions().get(procedure or "")
-    if known is None or known.size_region not in ("head", "body"):
-        codes.append("no-ssde:region-not-known")
+    found = ssde_of_scans(exam, procedure, scans, corrected.get("dlp_mgy_cm"), image_sizes)
+    if isinstance(found, NotEstimated):
+        codes.append(f"no-ssde:{found.code}")
         return
-    region: Region = "head" if known.size_region == "head" else "body"
-    patient = exam.patient
-    estimates: list[tuple[float, Estimate, float]] = []
-    dlp = corrected.get("dlp_mgy_cm")
-    displayed = from_limits(coefficients.display_tolerances()["ctdi_vol_mgy"].relative)
-    relative = dlp.relative_standard_uncertainty if dlp else displayed
-    factor = dlp.value / dlp.displayed if dlp and dlp.displayed else 1.0
-    for scan in scans:
-        size = _stated_size(scan) or image_size
-        if size is None and region == "body":
-            size = size_from_height_and_weight(patient.height_cm, patient.weight_kg, patient.age_years)
-        dose = None if scan.ctdi_vol_mgy is None else factor * scan.ctdi_vol_mgy
-        found = ssde(dose, scan.phantom_cm, region, size, ctdi_relative_uncertainty=relative)
-        if isinstance(found, NotEstimated) or size is None:
-            codes.append(f"no-ssde:{found.code if isinstance(found, NotEstimated) else 'size-not-known'}")
-            return
-        weight = 0.0 if bad_number(SSDE, "The DLP", scan.dlp_mgy_cm) else scan.dlp_mgy_cm or 0.0
-        estimates.append((weight, found, size.diameter_mm))
-    if not estimates:
-        codes.append("no-ssde:not-stated")
-        return
-    total = sum(weight for weight, _, _ in estimates)
-    weights = [weight / total if total else 1 / len(estimates) for weight, _, _ in estimates]
-    row["ssde_derived_mgy"] = sum(w * one.value for w, (_, one, _) in zip(weights, estimates, strict=True))
-    row["ssde_derived_uncertainty_mgy"] = sum(
-        w * one.standard_uncertainty for w, (_, one, _) in zip(weights, estimates, strict=True)
-    )
-    row["patient_diameter_mm"] = sum(w * diameter for w, (_, _, diameter) in zip(weights, estimates, strict=True))
-    row["ssde_method"] = "; ".join(dict.fromkeys(one.method.split(", ", 1)[1] for _, one, _ in estimates))
-    codes += [flag.code for _, one, _ in estimates for flag in one.flags]
+    row["ssde_derived_mgy"] = sum(one.weight * one.ssde.value for one in found)
+    row["ssde_derived_uncertainty_mgy"] = sum(one.weight * one.ssde.standard_uncertainty for one in found)
+    row["patient_diameter_mm"] = sum(one.weight * one.diameter_mm for one in found)
+    centres = [one.weight * one.central_mm for one in found if one.central_mm is not None]
+    if len(centres) == len(found):
+        row["patient_diameter_central_mm"] = sum(centres)
+    row["ssde_method"] = "; ".join(dict.fromkeys(one.ssde.method.split(", ", 1)[1] for one in found))
+    codes += [flag.code for one in found for flag in one.ssde.flags]
 
 
-def _stated_size(scan: Event) -> PatientSize | None:
-    if scan.water_equivalent_diameter_mm is None:
+def _overscan(scan: Event, sizes: ImageSizes) -> Note | None:
+    """Return a flag where a scan irradiates much more than its own images show."""
+    imaged = imaged_range_mm(sizes, scan.event_uid) if scan.event_uid else None
+    if imaged is None:
         return None
-    return PatientSize(
-        diameter_mm=scan.water_equivalent_diameter_mm,
-        relative_standard_uncertainty=coefficients.component_uncertainties()["diameter-from-localiser"].relative,
-        method="water-equivalent diameter as stated",
-        source="the dose report",
-    )
+    beyond = overscan_mm(scan.exposed_range_mm, *imaged, PLACE_MM)
+    return overscan_flag(beyond, scan.total_collimation_mm, scan.pitch)
 
 
 def _add_recommendation(

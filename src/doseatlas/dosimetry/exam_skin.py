@@ -6,6 +6,7 @@ worth its time only above some kerma; an exam above that without a map says why.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,15 +16,17 @@ from doseatlas.dosimetry.calibration import CertificateBook, CorrectedValue
 from doseatlas.dosimetry.estimate import DosimetryError
 from doseatlas.dosimetry.exam import DosimetryColumn, corrected_total
 from doseatlas.dosimetry.tables import TABLES
-from doseatlas.model import DoseAtlasError, Exam, Record
+from doseatlas.model import DoseAtlasError, Exam, Patient, Record
 from doseatlas.reference import number, read_rows
 
 if TYPE_CHECKING:
-    from doseatlas.dosimetry.skin import SkinMap
+    from doseatlas.dosimetry.skin import Mesh, SkinMap
 
 KERMA = "reference_air_kerma_mgy"
 FIELD_CM2 = 100.0
 """Field at the reference point that stands for the kerma where only the KAP is stated (NCRP Report 168)."""
+_CHANGED = 1.1
+"""Ratio of a patient's sizes in several exams beyond which one body for all is said to be an assumption."""
 SKIN_DOSE_COLUMNS: tuple[DosimetryColumn, ...] = (
     DosimetryColumn(
         "peak_skin_dose_mgy",
@@ -98,7 +101,7 @@ def exam_skin_dose(
 
     """
     row: dict[str, object] = dict.fromkeys(column.name for column in SKIN_DOSE_COLUMNS)
-    if exam.kind != "projection" or not _needs_map(exam, from_gy):
+    if not needs_skin_map(exam, from_gy):
         return row
     if not plausible:
         row["peak_skin_dose_missing"] = "A dose value of the exam is out of physical range."
@@ -113,7 +116,10 @@ def exam_skin_dose(
     return row
 
 
-def _needs_map(exam: Exam, from_gy: float) -> bool:
+def needs_skin_map(exam: Exam, from_gy: float) -> bool:
+    """Return whether an exam's air kerma at the reference point, or its KAP where it states none, is worth a map."""
+    if exam.kind != "projection":
+        return False
     kerma, kap = exam.totals.reference_air_kerma_mgy, exam.totals.kap_gy_cm2
     if kerma is not None:
         return kerma >= 1000 * from_gy
@@ -128,18 +134,45 @@ def exam_skin_map(exam: Exam, *, device: str | None, certificates: CertificateBo
         PhantomError: there is no body of the stated height and weight.
 
     """
-    from doseatlas.dosimetry.skin import HEIGHT_CM, SHAPES, WEIGHT_KG, Options, skin_dose
+    from doseatlas.dosimetry.skin import Options, skin_dose
 
-    options = Options()
+    factor, relative = kerma_correction(exam, device, certificates)
+    mesh, said = body_of([exam.patient])
+    options = Options(kerma_factor=factor, kerma_relative_uncertainty=relative)
+    found = skin_dose([structs.replace(exam, path=None)], mesh, options)  # a path may name the patient
+    answer = structs.replace(found.answer, assumptions=(*said, *found.answer.assumptions))
+    return found._replace(answer=answer)
+
+
+def kerma_correction(
+    exam: Exam, device: str | None, certificates: CertificateBook
+) -> tuple[float | None, float | None]:
+    """Return the factor that corrects an exam's air kerma and its relative standard uncertainty, if certified."""
     kerma = corrected_total(exam, KERMA, device, certificates)
     if isinstance(kerma, CorrectedValue) and kerma.certificate is not None and kerma.displayed:
-        factor, relative = kerma.value / kerma.displayed, kerma.relative_standard_uncertainty
-        options = Options(kerma_factor=factor, kerma_relative_uncertainty=relative)
-    tall, heavy = exam.patient.height_cm, exam.patient.weight_kg
-    mesh = SHAPES["human"](tall or HEIGHT_CM, heavy or WEIGHT_KG)
-    found = skin_dose([structs.replace(exam, path=None)], mesh, options)  # a path may name the patient
-    if tall and heavy:
-        return found
-    said = f"The body is of {tall or HEIGHT_CM:g} cm and {heavy or WEIGHT_KG:g} kg; not both are stated."
-    answer = structs.replace(found.answer, assumptions=(said, *found.answer.assumptions))
-    return found._replace(answer=answer)
+        return kerma.value / kerma.displayed, kerma.relative_standard_uncertainty
+    return None, None
+
+
+def body_of(patients: Sequence[Patient], phantom: str = "human") -> tuple[Mesh, tuple[str, ...]]:
+    """Return a body of the height and weight that the last of a patient's exams states, and what was assumed.
+
+    Raises:
+        PhantomError: there is no body of that height and weight.
+
+    """
+    from doseatlas.dosimetry.skin import HEIGHT_CM, SHAPES, WEIGHT_KG
+
+    heights = [one.height_cm for one in patients if one.height_cm]
+    weights = [one.weight_kg for one in patients if one.weight_kg]
+    tall, heavy = (heights or [HEIGHT_CM])[-1], (weights or [WEIGHT_KG])[-1]
+    said = []
+    if not heights or not weights:
+        said.append(f"The body is of {tall:g} cm and {heavy:g} kg; not both are stated.")
+    for values, name, unit in ((heights, "height", "cm"), (weights, "weight", "kg")):
+        if values and max(values) > _CHANGED * min(values):
+            said.append(
+                f"The exams state a {name} from {min(values):g} to {max(values):g} {unit}; the last, {values[-1]:g} "
+                f"{unit}, stands for all."
+            )
+    return SHAPES[phantom](tall, heavy), tuple(said)

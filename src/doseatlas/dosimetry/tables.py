@@ -21,7 +21,10 @@ class CtRegions(Record, frozen=True, kw_only=True):
 
 
 class NuclearAgent(Record, frozen=True, kw_only=True):
-    """What a radiopharmaceutical is called in coefficient tables; ``assumption`` says what is taken for granted."""
+    """What a radiopharmaceutical is called in coefficient tables; ``assumption`` says what is taken for granted.
+
+    Its name holds one of ``words``; one with a plus, such as ``mibi+stress``, stands for all of its parts.
+    """
 
     nuclide: str
     words: tuple[str, ...]
@@ -150,7 +153,11 @@ def nuclear_agent(
     """
     name = _plain(radiopharmaceutical or "")
     nuclide = nuclide_of(radionuclide or "") or nuclide_of(name)
-    known = [row for row in nuclear_agents() if row.nuclide == nuclide and any(word in name for word in row.words)]
+    known = [
+        row
+        for row in nuclear_agents()
+        if row.nuclide == nuclide and any(all(part in name for part in word.split("+")) for word in row.words)
+    ]
     return next((row for row in known if row.procedure == procedure), None) or next(
         (row for row in known if row.procedure is None), None
     )

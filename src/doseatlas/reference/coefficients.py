@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 from doseatlas.model import Record, TableError
 from doseatlas.reference.procedures import DATA, number, read_rows
@@ -17,6 +18,8 @@ COEFFICIENTS = DATA / "coefficients"
 ADULT_AGE_YEARS = 18.0
 DEFAULT_CT_SET = "aapm-96"
 DEFAULT_NUCLEAR_SET = "icrp-128"
+_ORGAN_COLUMNS = ("set", "agent", "organ", "age_years", "mgy_per_mbq", "source", "verified")
+_MOST_MGY_PER_MBQ = 2000.0  # the thyroid of an infant for I-131 has more than any other organ
 _VERIFIED = ("seen", "memory", "assumed")
 
 
@@ -66,6 +69,18 @@ class NuclearCoefficient(Record, frozen=True, kw_only=True):
     agent: str
     age_years: float
     msv_per_mbq: float
+    source: str
+    verified: str
+
+
+class OrganCoefficient(Record, frozen=True, kw_only=True):
+    """Absorbed dose of an organ per administered activity (mGy per MBq) of an agent at an age; 18 is adult."""
+
+    set: str
+    agent: str
+    organ: str
+    age_years: float
+    mgy_per_mbq: float
     source: str
     verified: str
 
@@ -220,6 +235,38 @@ def nuclear_coefficients() -> tuple[NuclearCoefficient, ...]:
         )
         for line, row in _rows(name, ("set", "agent", "age_years", "msv_per_mbq"))
     )
+
+
+@cache
+def organ_coefficients(file: Path | None = None) -> tuple[OrganCoefficient, ...]:
+    """Return organ dose per activity; of a file with the same columns instead of the table shipped.
+
+    Raises:
+        TableError: a row does not fit the schema, or stands twice.
+
+    """
+    path = COEFFICIENTS / "nuclear_organ_dose.csv" if file is None else file
+    found: dict[tuple[str, str, str, float], OrganCoefficient] = {}
+    for line, row in read_rows(path, _ORGAN_COLUMNS):
+        age, dose = number(path, line, row, "age_years"), number(path, line, row, "mgy_per_mbq")
+        key = row["set"], row["agent"], row["organ"], age
+        if row["verified"] not in _VERIFIED or not row["source"] or not 0 < dose < _MOST_MGY_PER_MBQ:
+            raise TableError(
+                f"{path}, line {line}: the source is empty, verified is not one of {_VERIFIED}, or the dose is not "
+                f"between 0 and {_MOST_MGY_PER_MBQ:g} mGy/MBq."
+            )
+        if key in found or not 0 <= age <= ADULT_AGE_YEARS:
+            raise TableError(f"{path}, line {line}: it stands twice, or the age is not 0 to {ADULT_AGE_YEARS:g} years.")
+        found[key] = OrganCoefficient(
+            set=row["set"],
+            agent=row["agent"],
+            organ=row["organ"],
+            age_years=age,
+            mgy_per_mbq=dose,
+            source=row["source"],
+            verified=row["verified"],
+        )
+    return tuple(found.values())
 
 
 @cache

@@ -6,13 +6,15 @@ authority has not published and this table had to choose stands in the row's ``n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 from doseatlas.model import Record, TableError
-from doseatlas.reference.procedures import DATA, number, read_rows
+from doseatlas.reference.procedures import DATA, number, patient_groups, plausible_ranges, procedures, read_rows
 
 Level = Literal["local", "national", "regional"]
 Unit = Literal["patient", "device", "facility", "country"]
@@ -44,6 +46,7 @@ COLUMNS = (
     "source",
     "note",
 )
+OF_PATIENTS = ("age_years", "weight_kg", "height_cm")
 SAME_IN_A_METHOD = ("title", "authority", "country", "year", "level", "unit", "based_on", "statistic")
 
 
@@ -181,6 +184,7 @@ def _rule(path: Path, line: int, row: dict[str, str]) -> DrlRule:
     def optional(column: str) -> float | None:
         return number(path, line, row, column) if row[column] else None
 
+    _check_patterns(where, row)
     percentile = number(path, line, row, "percentile")
     if not 0 < percentile < 100:
         raise TableError(f"{where}, column percentile: {row['percentile']!r} is not between 0 and 100.")
@@ -199,13 +203,35 @@ def _rule(path: Path, line: int, row: dict[str, str]) -> DrlRule:
             Guide(name=name, percentile=percentile)
             for name, percentile in _pairs(where, "guides", row["guides"], ";").items()
         ),
-        rounding=tuple(_pairs(where, "rounding", row["rounding"], " ").items()),
+        rounding=_rounding(where, row["rounding"]),
         keep_within_percent=optional("keep_within_percent"),
         curve=cast(Curve, _one_of(where, "curve", row["curve"], get_args(Curve))) if row["curve"] else None,
         verified=_one_of(where, "verified", row["verified"], ("seen", "memory")),
         source=row["source"],
         note=row["note"] or None,
     )
+
+
+def _check_patterns(where: str, row: Mapping[str, str]) -> None:
+    """Raise ``TableError`` where a pattern fits no procedure or patient group: a rule for nothing is a slip."""
+    known = (
+        ("procedures", [procedure.id for procedure in procedures()]),
+        ("patient_groups", [group.id for group in patient_groups()]),
+    )
+    for column, ids in known:
+        for pattern in row[column].split():
+            if not any(fnmatchcase(name, pattern) for name in ids):
+                near = get_close_matches(pattern, ids)
+                hint = f"; near it: {', '.join(near)}" if near else ""
+                raise TableError(f"{where}, column {column}: {pattern!r} fits no id of the reference tables{hint}.")
+
+
+def _rounding(where: str, text: str) -> tuple[tuple[str, float], ...]:
+    found = _pairs(where, "rounding", text, " ")
+    doses = [name for name in plausible_ranges() if name not in OF_PATIENTS]
+    for name in found:
+        _one_of(where, "rounding", name, (*doses, "significant"))
+    return tuple(found.items())
 
 
 def _pairs(where: str, column: str, text: str, separator: str) -> dict[str, float]:

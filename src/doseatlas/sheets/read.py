@@ -25,6 +25,13 @@ MOST_PROBLEMS = 200
 LONGEST_TEXT = 500
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d{1,12},\d{1,12}")
+# Of one group of three digits nobody can say whether it is thousands or decimals; more groups, spaces and apostrophes
+# are thousands, and of two marks the last one is the decimal one. A leading 0 is no thousand.
+_ONE_GROUP = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
+_GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3}){2,4}|(?:\.\d{3}){2,4}|(?:[\s'’]\d{3}){1,4})")
+_GROUPS_AND_DECIMALS = re.compile(
+    r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3}){1,4}\.|(?:\.\d{3}){1,4},|(?:[\s'’]\d{3}){1,4}[.,])\d{1,12}"
+)
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?([eE][+-]?\d{1,3})?")
 _WITH_UNIT = re.compile(r"([+-]?\d{1,15}(?:[.,]\d{1,15})?)\s*([^\d\s].{0,40})")
 
@@ -247,6 +254,16 @@ def _number_problem(field: Field, content: object) -> str | None:
 
 def _text_for_number(field: Field, text: str) -> str:
     shown = repr(text[:60])
+    if _ONE_GROUP.fullmatch(text):
+        thousands, decimals = re.sub("[.,]", "", text), text.replace(",", ".").rstrip("0").rstrip(".")
+        return (
+            f"{shown} can mean {thousands} or {decimals}; type {thousands} or {decimals}, whichever it is, as a number"
+        )
+    if _GROUPS.fullmatch(text):
+        return f"{shown} has marks between thousands; type '{re.sub('[^0-9+-]', '', text)}', as a number"
+    if _GROUPS_AND_DECIMALS.fullmatch(text):
+        whole, decimals = re.split("[.,](?=[0-9]+$)", text)
+        return f"{shown} has marks between thousands; type '{re.sub('[^0-9+-]', '', whole)}.{decimals}', as a number"
     if _DECIMAL_COMMA.fullmatch(text):
         return f"{shown} has a comma; type {text.replace(',', '.')!r} with a decimal point, as a number"
     if _NUMBER.fullmatch(text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ LISTS_SHEET = "lists"
 TAGS_SHEET = "about this file"
 FIRST_TABLE_ROW = 3  # of data, as Excel counts
 FIRST_FORM_ROW = 2
+_LINE_POINTS = 15  # height of a row of one line
+_FRONT_CHARACTERS = 95  # that surely fit into a line of the first sheet
 
 
 def write_workbook(
@@ -54,8 +57,11 @@ def write_workbook(
         front.set_column(0, 0, 100, styles["text"])
         front.write_string(0, 0, title, styles["title"])
         for number, sentence in enumerate(instructions, start=2):
+            # Not every program makes a row as high as its wrapped text, in print least of all.
+            front.set_row(number, _LINE_POINTS * max(1, math.ceil(len(sentence) / _FRONT_CHARACTERS)))
             front.write_string(number, 0, sentence, styles["text"])
         front.protect()
+        _lay_out_print(front)
         made = [(book.add_worksheet(sheet.name), sheet) for sheet in sheets]
         lists = _Lists(book.add_worksheet(LISTS_SHEET))
         for page, sheet in made:
@@ -64,6 +70,7 @@ def write_workbook(
             else:
                 _write_form(page, sheet, styles, lists)
             page.protect("", {"insert_rows": True, "delete_rows": True, "sort": True, "format_columns": True})
+            _lay_out_print(page)
         about = book.add_worksheet(TAGS_SHEET)
         for number, (name, value) in enumerate(tags.items()):
             about.write_string(number, 0, name)
@@ -71,6 +78,12 @@ def write_workbook(
         for page in (lists.page, about):
             page.very_hidden()
             page.protect()
+
+
+def _lay_out_print(page: Any) -> None:
+    """Print all columns on one page, and as many pages long as it takes."""
+    page.set_landscape()
+    page.fit_to_pages(1, 0)
 
 
 class _Lists:

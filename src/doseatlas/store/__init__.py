@@ -37,10 +37,17 @@ if TYPE_CHECKING:
         remove_certificate,
     )
     from doseatlas.store.context import add_context, context_batches, preview_context, undo_context
+    from doseatlas.store.exam_methods import methods_of_exam
     from doseatlas.store.holdings import Held, held
     from doseatlas.store.importing import import_paths
     from doseatlas.store.patient_doses import patient_doses
     from doseatlas.store.skin_maps import skin_maps
+    from doseatlas.store.skin_of_patients import (
+        RepeatedProcedures,
+        patient_named,
+        patient_skin_dose,
+        repeated_procedures,
+    )
     from doseatlas.store.store import Store
 
 __all__ = [
@@ -58,6 +65,7 @@ __all__ = [
     "Outcome",
     "RebuildSummary",
     "RefusedObject",
+    "RepeatedProcedures",
     "Statement",
     "Store",
     "UnmappedName",
@@ -67,16 +75,21 @@ __all__ = [
     "held",
     "import_paths",
     "kept_certificates",
+    "methods_of_exam",
     "patient_doses",
+    "patient_named",
+    "patient_skin_dose",
     "preview_context",
     "read_certificate",
     "remove_certificate",
+    "repeated_procedures",
     "skin_maps",
     "undo_context",
 ]
 
 _HOMES = {
     "Held": "holdings",
+    "RepeatedProcedures": "skin_of_patients",
     "Store": "store",
     "add_certificates": "certificates",
     "add_context": "context",
@@ -84,10 +97,14 @@ _HOMES = {
     "held": "holdings",
     "import_paths": "importing",
     "kept_certificates": "certificates",
+    "methods_of_exam": "exam_methods",
     "patient_doses": "patient_doses",
+    "patient_named": "skin_of_patients",
+    "patient_skin_dose": "skin_of_patients",
     "preview_context": "context",
     "read_certificate": "certificates",
     "remove_certificate": "certificates",
+    "repeated_procedures": "skin_of_patients",
     "skin_maps": "skin_maps",
     "undo_context": "context",
 }

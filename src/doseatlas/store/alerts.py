@@ -8,8 +8,8 @@ and raises nothing twice. What an alert means is the business of the room ``aler
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -28,9 +28,10 @@ MartRow = dict[str, object]
 
 
 class _Study(msgspec.Struct, frozen=True):
-    """The one field of an exam that is wanted; decoding it alone takes a fraction of the time."""
+    """The fields of an exam that are wanted; decoding them alone takes a fraction of the time."""
 
     study_instance_uid: str | None = None
+    study_time: str | None = None
 
 
 _study_decoder = msgspec.msgpack.Decoder(_Study)
@@ -45,12 +46,17 @@ class StoredExam(NamedTuple):
     exam: Exam
 
 
-class EarlierExam(NamedTuple):
-    """Another exam of the same patient: its row in the mart without nulls."""
+class PatientExam(NamedTuple):
+    """An exam of a patient: its row in the mart without nulls, and whether it is due to be looked at.
+
+    ``study_time`` is stated where the patient has several exams of that day, empty where it is not known.
+    """
 
     exam_id: str
     study_date: str
     row: MartRow
+    study_time: str = ""
+    is_due: bool = True
 
 
 class NewAlert(NamedTuple):
@@ -88,41 +94,78 @@ class Delivery(NamedTuple):
     last_error: str | None
 
 
-class PatientExams:
-    """Gives the other exams of the patients of some exams, within a transaction; asked for once, when first wanted."""
+class Batch:
+    """Exams that are looked at together, within a transaction, with what else is known of their patients.
 
-    def __init__(self, connection: Connection, exam_ids: Sequence[str]) -> None:
+    ``raised`` is the highest threshold that each rule has raised for each of them.
+    """
+
+    def __init__(self, connection: Connection, exam_ids: Sequence[str], across_facilities: bool) -> None:
         self._connection = connection
-        self._exam_ids = exam_ids
+        self._across = across_facilities
+        self.exams = _stored(connection, exam_ids)
+        self.raised = _raised(connection, exam_ids)
 
-    def others(self, exam_id: str) -> list[EarlierExam]:
-        """Return all exams of the patient but this one; none where no ID is stated, or where it is no one person's."""
-        patient_of, exams_of = self._found
-        found = exams_of.get(patient_of.get(exam_id, ""), {})
-        if len(found) > _MOST_OF_A_PATIENT:
-            return []
-        return [EarlierExam(key, day, _decode(row)) for key, (day, row) in found.items() if key != exam_id]
+    def patients(self) -> Iterator[list[PatientExam]]:
+        """Give all exams of each patient of the batch; an exam is alone where its patient is not known.
 
-    @cached_property
-    def _found(self) -> tuple[dict[str, str], dict[str, dict[str, tuple[str, bytes]]]]:
-        owned = select(objects.c.exam_id, objects.c.patient_id).where(
-            objects.c.exam_id.in_(self._exam_ids), objects.c.patient_id.is_not(None), objects.c.patient_id != ""
+        An ID is of one facility, unless IDs are of all facilities. One with too many exams is no one person's.
+        """
+        patient_of = _patient_of(self._connection, [exam.exam_id for exam in self.exams])
+        together = set[str]()
+        for patient_id, facility in sorted(
+            {
+                (patient_of[exam.exam_id], "" if self._across else str(exam.row["facility"]))
+                for exam in self.exams
+                if exam.exam_id in patient_of
+            }
+        ):
+            theirs = self._exams_of(patient_id, facility)
+            if theirs:
+                together |= {exam.exam_id for exam in theirs}
+                yield theirs
+        yield from ([PatientExam(*exam[:3])] for exam in self.exams if exam.exam_id not in together)
+
+    def raised_for(self, exam_ids: Sequence[str]) -> list[tuple[str, str, float]]:
+        """Return which thresholds were raised for exams: exam, rule and the highest threshold of it."""
+        found = []
+        for part in in_parts(exam_ids):
+            for exam_id, rules in _raised(self._connection, part).items():
+                found += [(exam_id, rule, threshold) for rule, threshold in rules.items()]
+        return found
+
+    def exam(self, exam_id: str) -> StoredExam:
+        """Return an exam of the store."""
+        return (
+            next((one for one in self.exams if one.exam_id == exam_id), None) or _stored(self._connection, [exam_id])[0]
         )
-        patient_of = dict(self._connection.execute(owned.order_by(objects.c.id.desc())).all())
-        exams_of: dict[str, dict[str, tuple[str, bytes]]] = {}
-        for patient_id in sorted(set(patient_of.values())):
-            theirs = select(objects.c.exam_id).where(objects.c.patient_id == patient_id).distinct()
-            rows = self._connection.execute(
-                select(exams.c.exam_id, exams.c.study_date, exams.c.mart_row)
-                .where(exams.c.exam_id.in_(theirs.limit(_MOST_OF_A_PATIENT + 1)))
-                .order_by(exams.c.study_date, exams.c.exam_id)
-            )
-            exams_of[patient_id] = {key: (day, row) for key, day, row in rows}
-        return patient_of, exams_of
+
+    def _exams_of(self, patient_id: str, facility: str) -> list[PatientExam]:
+        """Return the exams of an ID; none where they are too many."""
+        theirs = select(objects.c.exam_id).where(objects.c.patient_id == patient_id)
+        wanted = (
+            select(exams.c.exam_id, exams.c.study_date, exams.c.mart_row, alerts_due.c.exam_id)
+            .join_from(exams, alerts_due, alerts_due.c.exam_id == exams.c.exam_id, isouter=True)
+            .where(exams.c.exam_id.in_(theirs), exams.c.kind != "estimate")
+            .limit(_MOST_OF_A_PATIENT + 1)
+        )
+        if not self._across:
+            wanted = wanted.where(exams.c.facility == facility)
+        rows = self._connection.execute(wanted).all()
+        if len(rows) > _MOST_OF_A_PATIENT:
+            return []
+        owner = _patient_of(self._connection, [row[0] for row in rows])
+        days = Counter(day for _, day, _, _ in rows)
+        times = _study_times(self._connection, [key for key, day, _, _ in rows if days[day] > 1])
+        return [
+            PatientExam(key, day, _decode(row), times.get(key, ""), due is not None)
+            for key, day, row, due in rows
+            if owner[key] == patient_id
+        ]
 
 
-Judge = Callable[[StoredExam, PatientExams, dict[str, float]], list[NewAlert]]
-"""Says which alerts an exam raises; the last argument is the highest threshold that each rule has raised for it."""
+Judge = Callable[[Batch], list[NewAlert]]
+"""Says which alerts the exams of a batch raise."""
 
 
 def mark_due(connection: Connection, exam_ids: Collection[str]) -> None:
@@ -140,13 +183,14 @@ class AlertTables:
 
     # ---- raising ----
 
-    def judge_due(self, judge: Judge, *, since: dt.date, now: dt.datetime) -> int:
+    def judge_due(self, judge: Judge, *, since: dt.date, now: dt.datetime, across_facilities: bool = False) -> int:
         """Have every exam that is due judged; returns how many alerts were raised.
 
         Args:
-            judge: says which alerts an exam raises; it must not touch the store.
+            judge: says which alerts exams raise; it must not touch the store.
             since: exams of studies before this day are history and are passed over.
             now: when the alerts are raised.
+            across_facilities: an ID stands for one patient in all facilities, not in each for another.
 
         """
         raised = 0
@@ -154,9 +198,7 @@ class AlertTables:
             with self._database.writing() as connection:
                 _pass_over_history(connection, since)
                 ids = list(connection.execute(select(alerts_due.c.exam_id).limit(_TOGETHER)).scalars())
-                before, patients = _raised(connection, ids), PatientExams(connection, ids)
-                for exam in _stored(connection, ids):
-                    raised += _keep(connection, judge(exam, patients, before.get(exam.exam_id, {})), now)
+                raised += _keep(connection, judge(Batch(connection, ids, across_facilities)), now)
                 connection.execute(delete(alerts_due).where(alerts_due.c.exam_id.in_(ids)))
         return raised
 
@@ -166,17 +208,15 @@ class AlertTables:
             with self._database.writing() as connection:
                 connection.execute(delete(alerts_due))
 
-    def between(self, since: dt.date, until: dt.date) -> Iterator[tuple[StoredExam, PatientExams]]:
+    def between(self, since: dt.date, until: dt.date, *, across_facilities: bool = False) -> Iterator[Batch]:
         """Give the exams of studies from one day to another, by date, as one state of the store holds them."""
         found = select(exams.c.exam_id).where(
-            exams.c.study_date >= since.isoformat(), exams.c.study_date <= until.isoformat()
+            exams.c.study_date >= since.isoformat(), exams.c.study_date <= until.isoformat(), exams.c.kind != "estimate"
         )
         with self._database.reading() as connection:
             ids = list(connection.execute(found.order_by(exams.c.study_date, exams.c.exam_id)).scalars())
             for part in in_parts(ids):
-                history = PatientExams(connection, part)
-                for exam in _stored(connection, part):
-                    yield exam, history
+                yield Batch(connection, part, across_facilities)
 
     def _is_any_due(self) -> bool:
         with self._database.reading() as connection:
@@ -272,6 +312,27 @@ class AlertTables:
 def _pass_over_history(connection: Connection, since: dt.date) -> None:
     old = select(exams.c.exam_id).where(exams.c.study_date != "", exams.c.study_date < since.isoformat())
     connection.execute(delete(alerts_due).where(alerts_due.c.exam_id.in_(old)))
+
+
+def _patient_of(connection: Connection, exam_ids: Sequence[str]) -> dict[str, str]:
+    """Return whose exams they are, where it is stated: of several patient IDs in one, that of its first object."""
+    found: dict[str, str] = {}
+    for part in in_parts(exam_ids):
+        owned = select(objects.c.exam_id, objects.c.patient_id).where(
+            objects.c.exam_id.in_(part), objects.c.patient_id.is_not(None), objects.c.patient_id != ""
+        )
+        found |= dict(connection.execute(owned.order_by(objects.c.id.desc())).all())
+    return found
+
+
+def _study_times(connection: Connection, exam_ids: Sequence[str]) -> dict[str, str]:
+    """Return the times of day of exams, ISO 8601, where they are stated."""
+    found = {}
+    for part in in_parts(exam_ids):
+        rows = select(exams.c.exam_id, exams.c.exam).where(exams.c.exam_id.in_(part))
+        for key, data in connection.execute(rows):
+            found[key] = _study_decoder.decode(decompress(data)).study_time or ""
+    return found
 
 
 def _stored(connection: Connection, exam_ids: Sequence[str]) -> list[StoredExam]:

@@ -10,7 +10,6 @@ import datetime as dt
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 from sqlalchemy import Connection, insert, select, update
@@ -27,14 +26,12 @@ from doseatlas.dosimetry import (
     certificate_book,
 )
 from doseatlas.standardise import device_name
-from doseatlas.store.derive import derive, unpack_exam
+from doseatlas.store.derive import unpack_exam
 from doseatlas.store.dose_rules import DoseRules
-from doseatlas.store.record import decisions_in_force, mark_months, replace_exams
+from doseatlas.store.open_store import OpenStore
+from doseatlas.store.record import decisions_in_force, derive_again
 from doseatlas.store.results import CertificatesChanged, CertificateState, KeptCertificate
 from doseatlas.store.schema import certificates, exams
-
-if TYPE_CHECKING:
-    from doseatlas.store.store import Store
 
 _MAX_BYTES = 1 << 20
 _TOGETHER = 500  # exams held while certificates change
@@ -80,7 +77,7 @@ def certificates_in_force(connection: Connection) -> CertificateBook:
     return certificate_book(_not_removed(connection), dt.date.max)
 
 
-def add_certificates(store: Store, added: Sequence[Certificate], today: dt.date) -> CertificatesChanged:
+def add_certificates(store: OpenStore, added: Sequence[Certificate], today: dt.date) -> CertificatesChanged:
     """Take certificates, all or none, and derive the exams anew that they touch.
 
     Raises:
@@ -114,7 +111,7 @@ def add_certificates(store: Store, added: Sequence[Certificate], today: dt.date)
         return _changed(connection, store, before, after)
 
 
-def remove_certificate(store: Store, certificate_id: str) -> CertificatesChanged:
+def remove_certificate(store: OpenStore, certificate_id: str) -> CertificatesChanged:
     """Take a certificate out of force, keep it as history, and derive the exams anew that it touched.
 
     Raises:
@@ -135,7 +132,7 @@ def remove_certificate(store: Store, certificate_id: str) -> CertificatesChanged
         return _changed(connection, store, before, after)
 
 
-def kept_certificates(store: Store) -> list[KeptCertificate]:
+def kept_certificates(store: OpenStore) -> list[KeptCertificate]:
     """Return every certificate there ever was, by device, quantity and period, with what became of it."""
     with store.database.reading() as connection:
         rows = connection.execute(select(certificates).order_by(certificates.c.id)).all()
@@ -165,20 +162,13 @@ def _not_removed(connection: Connection) -> Iterator[Certificate]:
 
 
 def _changed(
-    connection: Connection, store: Store, before: CertificateBook, after: CertificateBook
+    connection: Connection, store: OpenStore, before: CertificateBook, after: CertificateBook
 ) -> CertificatesChanged:
     spans = affected(before, after)
     rules = DoseRules(after, store.skin_dose_from_gy)
     decisions = decisions_in_force(connection)
     keys = sorted({key for span in spans for key in _exams_within(connection, span)})
-    for start in range(0, len(keys), _TOGETHER):
-        part = keys[start : start + _TOGETHER]
-        rows = connection.execute(
-            select(exams.c.exam_id, exams.c.facility, exams.c.exam).where(exams.c.exam_id.in_(part))
-        ).all()
-        # The facility stays: it may be the one that the sender of the objects is bound to.
-        derived = [derive(unpack_exam(exam), key, decisions, facility, rules) for key, facility, exam in rows]
-        mark_months(connection, replace_exams(connection, exams, derived))
+    derive_again(connection, keys, decisions, rules)
     return CertificatesChanged(devices=tuple(dict.fromkeys(span.device for span in spans)), exams=len(keys))
 
 

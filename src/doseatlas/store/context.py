@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from doseatlas.model import Exam, Identity, Kind, StoreError
 from doseatlas.standardise import merge
+from doseatlas.store.alerts import mark_due
 from doseatlas.store.context_records import (
     ContextBatch,
     ContextChange,
@@ -27,8 +28,10 @@ from doseatlas.store.context_records import (
 )
 from doseatlas.store.database import in_parts
 from doseatlas.store.derive import derive, exam_id, plain_text, unpack_exam
+from doseatlas.store.estimates import estimates_beside, keys_beside, with_estimates
 from doseatlas.store.filling import ACCESSION, FIELDS, PATIENT, PREFIX, STUDY, context_of, fill, in_exam
 from doseatlas.store.identity import accession_pseudonym, masked, patient_pseudonym
+from doseatlas.store.image_sizes import sizes_of
 from doseatlas.store.record import decisions_in_force, exams_of_objects, mark_months, replace_exams
 from doseatlas.store.schema import context, context_keys, exams, objects
 
@@ -47,15 +50,24 @@ class _PreviewDone(Exception):
 # ---- what callers do ----
 
 
-def add_context(store: Store, statements: Sequence[Statement], source: ContextSource, batch: str) -> ContextSummary:
+def add_context(
+    store: Store,
+    statements: Sequence[Statement],
+    source: ContextSource,
+    batch: str,
+    *,
+    received_at: dt.datetime | None = None,
+) -> ContextSummary:
     """Take statements, all or nothing, and fill the exams that they name.
+
+    ``received_at`` is when they came, if that is not now: of equal statements the newest counts.
 
     Raises:
         StoreError: a statement names no exam, or the store cannot be written; nothing was taken.
 
     """
     with store.database.writing() as connection:
-        return _add(connection, store, statements, source, batch)
+        return _add(connection, store, statements, source, batch, received_at)
 
 
 def preview_context(store: Store, statements: Sequence[Statement], source: ContextSource, batch: str) -> ContextSummary:
@@ -91,7 +103,7 @@ def undo_context(store: Store, batch: str) -> ContextSummary:
                 named |= _exams_named(connection, key, begin, end)
         connection.execute(update(context).where(standing).values(withdrawn_at=_now()))
         changes = _derive_again(connection, store, named)
-    return ContextSummary(batch=batch, new=0, already_there=0, without_exam=0, changes=changes)
+    return ContextSummary(batch=batch, new=0, already_there=0, without_exam=0, changes=changes, withdrawn=len(ids))
 
 
 def context_batches(store: Store) -> list[ContextBatch]:
@@ -117,9 +129,14 @@ def context_batches(store: Store) -> list[ContextBatch]:
 
 
 def _add(
-    connection: Connection, store: Store, statements: Sequence[Statement], source: str, batch: str
+    connection: Connection,
+    store: Store,
+    statements: Sequence[Statement],
+    source: str,
+    batch: str,
+    received_at: dt.datetime | None = None,
 ) -> ContextSummary:
-    now = _now()
+    now = received_at.astimezone(dt.UTC).isoformat(timespec="seconds") if received_at else _now()
     named = set[str]()
     new = there = without = 0
     for statement in statements:
@@ -221,7 +238,7 @@ def _stated_before(connection: Connection, keys: Mapping[str, int], row: Mapping
         select(context)
         .join_from(context, context_keys, context_keys.c.context_id == context.c.id)
         .where(context_keys.c.key == strongest, context.c.withdrawn_at == "", context_keys.c.rank == keys[strongest])
-        .order_by(context.c.id.desc())
+        .order_by(context.c.received_at.desc(), context.c.id.desc())
         .limit(1)
     )
     last = connection.execute(found).first()
@@ -261,16 +278,20 @@ def _derive_again(connection: Connection, store: Store, exam_keys: Collection[st
         )
         before = {key: (facility, unpack_exam(data)) for key, facility, data in rows}
         kept = context_of(connection, objects, before)
+        beside = {key: keys[0] for key, (_, old) in before.items() if len(keys := keys_beside(old)) == 1}
+        estimates = estimates_beside(connection, objects, beside)
+        sizes = sizes_of(connection, before)
         derived = []
         for key, stated in exams_of_objects(connection, objects, before).items():
             facility, old = before[key]
-            new = fill(merge(stated), kept.get(key, ()))
+            new = with_estimates(fill(merge(stated), kept.get(key, ())), stated, estimates.get(key, ()))
             if new != old:
                 changes += _changes(old, new)
                 # The facility stays: it may be the one that the sender of the objects is bound to.
-                derived.append(derive(new, key, decisions, facility, dose))
+                derived.append(derive(new, key, decisions, facility, dose, sizes.get(key)))
         if derived:
             mark_months(connection, replace_exams(connection, exams, derived))
+            mark_due(connection, {row.exam_id for row in derived if row.kind != "estimate"})
     return tuple(changes)
 
 

@@ -53,7 +53,7 @@ class ContextSummary(Record, frozen=True, kw_only=True):
     """What statements did, or would do.
 
     ``already_there`` were stated before, word by word. ``without_exam`` name an exam that is not in the store yet: they
-    are kept, and fill it when it comes.
+    are kept, and fill it when it comes. ``withdrawn``: statements that an undo took back.
     """
 
     batch: str
@@ -61,6 +61,7 @@ class ContextSummary(Record, frozen=True, kw_only=True):
     already_there: int
     without_exam: int
     changes: tuple[ContextChange, ...]
+    withdrawn: int = 0
 
 
 class ContextBatch(Record, frozen=True, kw_only=True):

@@ -3,15 +3,20 @@
 One writer at a time, on both engines: a write transaction begins by taking the database's write lock (SQLite's own, an
 advisory lock in PostgreSQL), so what it reads stays true until it commits, whichever process does it. Readers never
 wait. A commit is on disk when it returns (SQLite: WAL with ``synchronous=FULL``).
+
+An SQLite store in a folder that may not be written is opened to be read only. WAL needs two files beside the database,
+which nobody can make there: where they are missing, nobody is writing, and the file is read as it lies.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, select, text
 from sqlalchemy.engine import URL
@@ -32,9 +37,10 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._url = database_url(url)
+        self.read_only = self.is_sqlite and _only_readable(Path(self._url.database or ""))
         self.place = self._url.database if self.is_sqlite else self._url.render_as_string(hide_password=True)
         try:
-            self.engine = _engine(self._url)
+            self.engine = _engine(_read_only_url(self._url) if self.read_only else self._url)
         except ImportError as error:
             raise SettingsError(
                 f"The store {self.place} needs the package {error.name}: install doseatlas[postgresql]."
@@ -54,6 +60,11 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Give the only connection that may write; commits at the end, or undoes all. Raises :class:`StoreError`."""
+        if self.read_only:
+            raise StoreError(
+                f"The store {self.place} can only be read here: its folder, or the file, may not be written, and what "
+                "was asked for has to write. Run it where, or as who, the folder may be written. Nothing was changed."
+            )
         with self._explained(), self.engine.connect().execution_options(writes=True) as connection, connection.begin():
             if not self.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITE_LOCK})
@@ -99,6 +110,22 @@ def database_url(url: str) -> URL:
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise SettingsError("The setting 'store' names no file; a store in memory would lose everything.")
     return parsed.set(drivername=_ENGINES[backend])
+
+
+def _only_readable(file: Path) -> bool:
+    return file.exists() and not (os.access(file.parent, os.W_OK) and os.access(file, os.W_OK))
+
+
+def _read_only_url(url: URL) -> URL:
+    """Return the URL under which SQLite writes nothing, not even beside the file.
+
+    ``immutable`` leaves out all that lies in a WAL file, so it is for a store that nobody has open and that was closed
+    well; otherwise SQLite reads by the WAL files that are there, or says that it cannot.
+    """
+    file = Path(url.database or "").absolute()
+    open_elsewhere = any(file.with_name(file.name + ending).exists() for ending in ("-wal", "-shm"))
+    query = {"uri": "true", "mode": "ro"} | ({} if open_elsewhere else {"immutable": "1"})
+    return url.set(database=f"file:{quote(str(file))}", query=query)
 
 
 def known_digests(connection: Connection, digests: list[bytes]) -> tuple[set[bytes], set[bytes]]:

@@ -11,15 +11,18 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from doseatlas.dosimetry import ImageSizes
 from doseatlas.model import Exam
 from doseatlas.standardise import classify, exam_kind_key, mapping_key, summarise
 from doseatlas.store.archive import compress, decompress
 from doseatlas.store.dose_rules import DoseRules, dose_columns
 
-DERIVATION = "2"
+DERIVATION = "3"
 """Raised whenever exams or their rows come out otherwise than before: a store derived by older rules says so."""
 UNNAMED_FACILITY = "unnamed facility"
 UNDATED = "undated"
+NO_PROCEDURE = "none"
+"""Of what is no examination, hence has no procedure to be mapped to."""
 _MAX_FACILITY = 200  # characters of what is indexed, which PostgreSQL bounds
 _MAX_KEY = 500
 _MAX_PROTOCOLS = 8
@@ -51,7 +54,12 @@ def exam_id(exam: Exam) -> str:
 
 
 def derive(
-    exam: Exam, exam_key: str, decisions: Mapping[str, str], facility: str | None, dose_rules: DoseRules
+    exam: Exam,
+    exam_key: str,
+    decisions: Mapping[str, str],
+    facility: str | None,
+    dose_rules: DoseRules,
+    sizes: ImageSizes | None = None,
 ) -> ExamRow:
     """Return the row of a merged exam.
 
@@ -61,10 +69,11 @@ def derive(
         decisions: the site's confirmed mappings, key to procedure.
         facility: the facility that is set, which goes before the institution stated.
         dose_rules: what the dosimetric columns are derived with.
+        sizes: what was measured in the exam's images.
 
     """
     classification = classify(exam, decisions)
-    row = summarise(exam, classification) | dose_columns(exam, classification, dose_rules)
+    row = summarise(exam, classification) | dose_columns(exam, classification, dose_rules, sizes)
     date = row["study_date"]
     study_date = str(date) if date else ""
     place = plain_text(facility or exam.device.institution or "", _MAX_FACILITY).strip() or UNNAMED_FACILITY
@@ -78,7 +87,7 @@ def derive(
         month=month,
         mapping_key=plain_text(mapping_key(exam), _MAX_KEY),
         name=plain_text(_name(exam), _MAX_KEY),
-        mapped_by=classification.mapped_by,
+        mapped_by=classification.mapped_by if exam.kind != "estimate" else NO_PROCEDURE,
         exam=pack_exam(exam),
         mart_row=_encode_json({name: value for name, value in row.items() if value is not None}),
     )

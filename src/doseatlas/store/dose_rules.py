@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from doseatlas.dosimetry import CertificateBook, exam_dosimetry, exam_skin_dose
+from doseatlas.dosimetry import CertificateBook, ImageSizes, exam_dosimetry, exam_entrance, exam_skin_dose
 from doseatlas.model import Classification, Exam
 from doseatlas.standardise import DOSE_FLAG, ct_scans, device_name, plausible_patient
 
@@ -19,8 +19,10 @@ class DoseRules(msgspec.Struct, frozen=True):
     skin_dose_from_gy: float
 
 
-def dose_columns(exam: Exam, classification: Classification, rules: DoseRules) -> dict[str, object]:
-    """Return the dosimetric columns of an exam's row in the mart."""
+def dose_columns(
+    exam: Exam, classification: Classification, rules: DoseRules, sizes: ImageSizes | None = None
+) -> dict[str, object]:
+    """Return the dosimetric columns of an exam's row in the mart; ``sizes`` are those measured in its images."""
     flags = classification.flags
     if flags:
         exam = msgspec.structs.replace(exam, patient=plausible_patient(exam.patient, flags))
@@ -31,12 +33,15 @@ def dose_columns(exam: Exam, classification: Classification, rules: DoseRules) -
         scans=ct_scans(exam.events) if exam.kind == "ct" else (),
         device=device,
         certificates=rules.certificates,
+        image_sizes=sizes,
     )
+    plausible = all(flag.code != DOSE_FLAG for flag in flags)
+    row |= exam_entrance(exam, device=device, certificates=rules.certificates, plausible=plausible)
     row |= exam_skin_dose(
         exam,
         from_gy=rules.skin_dose_from_gy,
         device=device,
         certificates=rules.certificates,
-        plausible=all(flag.code != DOSE_FLAG for flag in flags),
+        plausible=plausible,
     )
     return row

@@ -98,7 +98,8 @@ def fill(exam: Exam, kept: Iterable[Kept]) -> Exam:
     nearest day first); of equals, the newest. Every value that is filled bears a note that says where it comes from.
     """
     usable = [one for one in kept if one.rank != PATIENT or _holds(one, exam)]
-    usable.sort(key=lambda one: (one.rank, _days_apart(one, exam), -one.id))
+    usable.sort(key=lambda one: (one.received_at, one.id), reverse=True)
+    usable.sort(key=lambda one: (one.rank, _days_apart(one, exam)))
     notes: list[Note] = []
     patient: dict[str, float] = {}
     own: dict[str, str] = {}

@@ -44,6 +44,11 @@ def held(store: Store, study_instance_uids: Collection[str]) -> dict[str, Held]:
                 before = found.get(study, Held())
                 found[study] = Held(
                     before.instances | ({uid} if uid else set()),
-                    before.has_report or unpack_exam(exam).source == "dose-report",
+                    before.has_report or _is_dose_report(unpack_exam(exam)),
                 )
     return found
+
+
+def _is_dose_report(exam: Exam) -> bool:
+    """Whether it is a report of the device: a report of estimated doses does not stand in for one."""
+    return exam.source == "dose-report" and exam.kind != "estimate"

@@ -10,7 +10,9 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import secrets
+import unicodedata
 from pathlib import Path
 
 from doseatlas.model import Identity, StoreError
@@ -20,6 +22,8 @@ from doseatlas.store.files import sync_folder
 KEY_FILE = "identity.key"
 _KEY_BYTES = 32
 _MIN_MASKED = 4  # characters; shorter identifiers occur in paths by chance
+_NO_NAMES = ("anon", "unknown", "unbekannt", "inconnu", "deident", "removed", "patient", "phantom", "test")
+_WRITTEN_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ø": "oe", "æ": "ae", "å": "aa", "ł": "l"})
 
 
 def load_key(data_dir: Path) -> bytes:
@@ -86,10 +90,33 @@ def _digest(key: bytes, *parts: str) -> bytes:
 
 
 def masked(text: str, identity: Identity) -> str:
-    """Return a text, such as a path, without the patient's ID, accession number and birth date."""
-    stated = [identity.patient_id, identity.accession_number]
+    """Return a text, such as a path, without the patient's name, ID, accession number and birth date.
+
+    Each part of the name goes, in any case, with and without accents; a part of less than four letters only where it
+    stands as a word. Words that stand for a name where there is none, such as "anonymous", stay.
+    """
+    anywhere, words = _identifying(identity)
+    composed = unicodedata.normalize("NFC", text)
+    lowered = composed.lower()
+    if not any(value in lowered for value in (*anywhere, *words)):
+        return text
+    parts = [re.escape(value) for value in sorted(anywhere, key=len, reverse=True)]
+    parts += [rf"(?<![^\W\d_]){re.escape(word)}(?![^\W\d_])" for word in sorted(words)]
+    return re.sub("|".join(parts), "*", composed, flags=re.IGNORECASE)
+
+
+def _identifying(identity: Identity) -> tuple[set[str], set[str]]:
+    """Return what tells who the patient is, in lower case: wherever it stands, and only where it stands as a word."""
+    stated = {value.lower() for value in (identity.patient_id, identity.accession_number) if value}
     if identity.birth_date:
-        stated += [identity.birth_date.strftime("%Y%m%d"), identity.birth_date.isoformat()]
-    for value in sorted((v for v in stated if v and len(v) >= _MIN_MASKED), key=len, reverse=True):
-        text = text.replace(value, "*")
-    return text
+        stated |= {identity.birth_date.strftime("%Y%m%d"), identity.birth_date.isoformat()}
+    parts = re.findall(r"[^\W\d_]+", unicodedata.normalize("NFC", identity.patient_name or "").lower())
+    names = {form for part in parts if not part.startswith(_NO_NAMES) for form in _spellings(part)}
+    long = {name for name in names if len(name) >= _MIN_MASKED or not name.isascii()}
+    return {value for value in stated if len(value) >= _MIN_MASKED} | long, {n for n in names - long if len(n) > 1}
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """Return a name as it is, without its accents, and with the letters that stand for them in German."""
+    bare = "".join(c for c in unicodedata.normalize("NFD", name) if not unicodedata.combining(c))
+    return name, name.casefold(), bare, bare.casefold(), name.translate(_WRITTEN_OUT)

@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+from zipfile import ZipFile, ZipInfo
 
+import msgspec
 from sqlalchemy import Connection
 
 from doseatlas.dicom import Limits, SourceObject, find_objects
@@ -27,6 +29,8 @@ from doseatlas.store.alerts import mark_due
 from doseatlas.store.archive import Frame, build_pack
 from doseatlas.store.database import Database, Progress, known_digests
 from doseatlas.store.derive import plain_text
+from doseatlas.store.image_sizes import Member, keep_sizes, may_be_ct_image, measured_image
+from doseatlas.store.open_store import OpenStore
 from doseatlas.store.prepare import Prepared, Rules, prepare, read_source
 from doseatlas.store.record import (
     Derivation,
@@ -34,6 +38,7 @@ from doseatlas.store.record import (
     add_objects,
     add_pack,
     decisions_in_force,
+    derive_again,
     forget_ignored,
     is_pack,
     mark_months,
@@ -43,9 +48,6 @@ from doseatlas.store.record import (
 from doseatlas.store.results import ImportSummary, Outcome, Result
 from doseatlas.store.schema import CURRENT
 from doseatlas.store.workers import Done, encoded, in_order
-
-if TYPE_CHECKING:
-    from doseatlas.store.store import Store
 
 BATCH_OBJECTS = 250
 _BATCH_BYTES = 8 * 2**20
@@ -57,13 +59,14 @@ class Loaded(NamedTuple):
 
     path: str
     content: bytes | Refusal
+    member: Member | None
 
 
 Task = SourceObject | Loaded
 
 
 def import_paths(
-    store: Store,
+    store: OpenStore,
     paths: Sequence[Path],
     progress: Progress | None = None,
     *,
@@ -116,7 +119,7 @@ def import_paths(
     )
 
 
-def settle(store: Store) -> None:
+def settle(store: OpenStore) -> None:
     """Finish or undo what an import that was killed left in the archive: packs that were not yet in their place."""
     if store.archive.is_settled():
         return
@@ -166,7 +169,7 @@ def _batches(found: Iterable[SourceObject]) -> Iterator[list[Task]]:
             batch.append(source)
         else:
             content = read_source(source)
-            batch.append(Loaded(source.path, content))
+            batch.append(Loaded(source.path, content, _member(source)))
             held += len(content) if isinstance(content, bytes) else 0
         if len(batch) >= BATCH_OBJECTS or held >= _BATCH_BYTES:
             yield batch
@@ -181,7 +184,16 @@ def _is_portable(source: SourceObject) -> bool:
     return isinstance(read, partial) and all(isinstance(value, Path | Limits) for value in read.args)
 
 
-def _commit(store: Store, prepared: list[Prepared], rules: Rules) -> list[Outcome]:
+def _member(source: SourceObject) -> Member | None:
+    """Return where in a zip archive an object lies, so that a worker can read its pixels."""
+    if isinstance(source.read, partial):
+        match source.read.args:
+            case (ZipFile(filename=str(archive)), ZipInfo(filename=name), *_):
+                return Member(archive, name)
+    return None
+
+
+def _commit(store: OpenStore, prepared: list[Prepared], rules: Rules) -> list[Outcome]:
     """Record a batch in one transaction; the originals are on disk before it commits."""
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     with store.database.writing() as connection:
@@ -194,9 +206,11 @@ def _commit(store: Store, prepared: list[Prepared], rules: Rules) -> list[Outcom
         decisions, dose = decisions_in_force(connection), store.dose_rules(connection)
         as_prepared = decisions == rules.decisions and dose == rules.dose
         derivation = Derivation(decisions, store.facility, dose, as_prepared)
+        sized = keep_sizes(connection, [one.sized for one in prepared if one.sized is not None])
         same, touched = add_objects(connection, CURRENT, located, derivation)
         mark_months(connection, touched)
-        mark_due(connection, {one.dose.exam_id for one in located})
+        derive_again(connection, sized - {one.dose.exam_id for one in located}, decisions, dose)
+        mark_due(connection, {one.dose.exam_id for one in located if one.dose.alone.kind != "estimate"})
         forget_ignored(connection, new)
         record_ignored(connection, {one.digest for one in prepared if one.state == "ignored"} - known_ignored)
         record_refusals(connection, prepared, now)
@@ -220,7 +234,7 @@ def _result(one: Prepared, counted: set[bytes]) -> Result:
 
 
 def _archived(
-    store: Store, connection: Connection, new: dict[bytes, Prepared], now: str
+    store: OpenStore, connection: Connection, new: dict[bytes, Prepared], now: str
 ) -> tuple[list[Located], str | None]:
     """Write the originals of new objects to the archive, if there is one; returns where each lies, and the pack."""
     doses = [(digest, one.dose) for digest, one in new.items() if one.dose is not None]
@@ -251,7 +265,8 @@ def _prepare_all(batch: list[Task], database: Database, rules: Rules) -> Iterato
     for group in _read_groups(batch):
         digests = [hashlib.sha256(data).digest() for _, data in group if isinstance(data, bytes)]
         known, known_ignored = database.known(digests)
-        for path, data in group:
+        for task, data in group:
+            path = task.path
             if isinstance(data, Refusal):
                 yield Prepared(plain_text(path), b"", "refused", data)
                 continue
@@ -261,16 +276,25 @@ def _prepare_all(batch: list[Task], database: Database, rules: Rules) -> Iterato
             elif digest in known_ignored:
                 yield Prepared(plain_text(path), digest, "ignored")
             else:
-                yield prepare(path, data, digest, rules)
+                yield _sized(prepare(path, data, digest, rules), task, data, rules)
 
 
-def _read_groups(batch: list[Task]) -> Iterator[list[tuple[str, bytes | Refusal]]]:
+def _sized(prepared: Prepared, task: Task, header: bytes, rules: Rules) -> Prepared:
+    """Return what was prepared with what its pixels say of the patient's size, where it is a CT image."""
+    if prepared.state == "refused" or not may_be_ct_image(header):
+        return prepared
+    where = task.member if isinstance(task, Loaded) else Path(task.path)
+    sized = None if where is None else measured_image(where, rules.limits)
+    return prepared if sized is None else msgspec.structs.replace(prepared, sized=sized)
+
+
+def _read_groups(batch: list[Task]) -> Iterator[list[tuple[Task, bytes | Refusal]]]:
     """Read objects, so many at a time as one question to the database is worth and memory has room for."""
-    group: list[tuple[str, bytes | Refusal]] = []
+    group: list[tuple[Task, bytes | Refusal]] = []
     held = 0
     for task in batch:
         content = task.content if isinstance(task, Loaded) else read_source(task)
-        group.append((task.path, content))
+        group.append((task, content))
         held += len(content) if isinstance(content, bytes) else 0
         if len(group) >= _READ_OBJECTS or held >= _BATCH_BYTES:
             yield group

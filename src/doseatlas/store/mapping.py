@@ -17,10 +17,10 @@ from doseatlas.model import MappingError
 from doseatlas.reference import procedures
 from doseatlas.standardise import suggest
 from doseatlas.store.database import disk_errors, in_parts
-from doseatlas.store.derive import derive, plain_text, unpack_exam
+from doseatlas.store.derive import plain_text
 from doseatlas.store.dose_rules import DoseRules
 from doseatlas.store.files import write_whole
-from doseatlas.store.record import decisions_in_force, mark_months, replace_exams
+from doseatlas.store.record import decisions_in_force, derive_again
 from doseatlas.store.results import Decision, DecisionsApplied, UnmappedName
 from doseatlas.store.schema import exams, mapping_decisions
 
@@ -137,13 +137,7 @@ def apply_decisions(connection: Connection, decided: Mapping[str, str], dose_rul
         )
         concerned = list(connection.execute(select(exams.c.exam_id).where(exams.c.mapping_key.in_(keys))).scalars())
         for part in in_parts(concerned):
-            found = select(exams.c.exam_id, exams.c.facility, exams.c.exam).where(exams.c.exam_id.in_(part))
-            # The facility stays: it may be the one that the sender of the objects is bound to.
-            derived = [
-                derive(unpack_exam(exam), key, decisions, facility, dose_rules)
-                for key, facility, exam in connection.execute(found).all()
-            ]
-            mark_months(connection, replace_exams(connection, exams, derived))
+            derive_again(connection, part, decisions, dose_rules)
         changed += len(concerned)
     return DecisionsApplied(decisions=len(new), exams=changed)
 

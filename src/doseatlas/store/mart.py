@@ -94,7 +94,7 @@ def month_file(facility: str, month: str) -> Path:
 def _write_month(connection: Connection, folder: Path, month: Month) -> bool:
     """Write or remove a month's file and mark the month as written; returns whether there is a file."""
     file = folder / month_file(*month)
-    here = (exams.c.facility == month[0]) & (exams.c.month == month[1])
+    here = (exams.c.facility == month[0]) & (exams.c.month == month[1]) & (exams.c.kind != "estimate")
     this = (mart_months.c.facility == month[0]) & (mart_months.c.month == month[1])
     if not connection.execute(select(func.count()).select_from(exams).where(here)).scalar():
         file.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, cast
 
-from doseatlas.dosimetry import DOSIMETRY_COLUMNS, SKIN_DOSE_COLUMNS
+from doseatlas.dosimetry import DOSIMETRY_COLUMNS, ENTRANCE_COLUMNS, SKIN_DOSE_COLUMNS
 
 ColumnType = Literal["string", "int32", "float64", "date", "bool", "list<string>"]
 
@@ -33,6 +33,7 @@ EXAM_COLUMNS: tuple[Column, ...] = (
     Column("model", "string", "as stated"),
     Column("procedure", "string", "id of the standard procedure; null where unmapped"),
     Column("procedure_text", "string", "procedure as stated"),
+    Column("indication", "string", "reason for the exam as the RIS states it; free text, for this facility only"),
     Column("protocol", "string", "protocol name of the event with the largest dose"),
     Column("mapped_by", "string", "confirmed, rule or unmapped"),
     Column("patient_group", "string", "id of the patient group; null where neither age nor weight allows one"),
@@ -40,6 +41,7 @@ EXAM_COLUMNS: tuple[Column, ...] = (
     Column("sex", "string", "F, M, O or null"),
     Column("height_cm", "float64", "as stated, null where implausible"),
     Column("weight_kg", "float64", "as stated, null where implausible"),
+    Column("pregnancy_status", "string", "as stated: not, possibly or definitely pregnant; null where not stated"),
     Column("plausible", "bool", "false: a dose value is out of physical range; statistics leave the exam out"),
     Column("flags", "list<string>", "codes of the plausibility flags and notes of the exam"),
     Column("event_count", "int32", "irradiation events read"),
@@ -61,9 +63,11 @@ EXAM_COLUMNS: tuple[Column, ...] = (
     Column("compressed_thickness_mm", "float64", "mammography: mean compressed thickness"),
     Column("administered_activity_mbq", "float64", "nuclear medicine: activity administered"),
     Column("radiopharmaceutical", "string", "nuclear medicine: agent as stated"),
+    Column("stated_effective_dose_msv", "float64", "effective dose as a dose object states it; never computed here"),
+    Column("stated_effective_dose_method", "string", "method of stated_effective_dose_msv, as stated"),
     Column("adult_protocol_on_child", "bool", "CT: a child scanned by a protocol named for adults"),
     *(
         Column(column.name, cast("ColumnType", column.type), column.meaning)
-        for column in (*DOSIMETRY_COLUMNS, *SKIN_DOSE_COLUMNS)
+        for column in (*DOSIMETRY_COLUMNS, *ENTRANCE_COLUMNS, *SKIN_DOSE_COLUMNS)
     ),
 )

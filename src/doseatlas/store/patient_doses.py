@@ -16,8 +16,12 @@ _WITHOUT = "no-effective-dose:"
 UNDATED = dt.date.min
 
 
-def patient_doses(store: Store, pseudonym: str) -> CumulativeDose:
-    """Return a patient's effective doses with their exams; exams without a dose or a date are listed, not counted.
+def patient_doses(
+    store: Store, pseudonym: str, *, since: dt.date | None = None, until: dt.date | None = None
+) -> CumulativeDose:
+    """Return a patient's effective doses with their exams; those without a dose, a plausible one or a date only listed.
+
+    ``since`` and ``until`` are inclusive days of study; exams without a date are listed in any period.
 
     Raises:
         StoreError: the store holds no exam of such a patient, or cannot be read.
@@ -28,7 +32,9 @@ def patient_doses(store: Store, pseudonym: str) -> CumulativeDose:
         raise StoreError(
             f"The store holds no exam of a patient {pseudonym!r}. With pseudonyms, that is the pseudonym, not the ID."
         )
-    return cumulative_dose(_exam_dose(row) for row in rows)
+    doses = [_exam_dose(row) for row in rows]
+    first, last = since or UNDATED, until or dt.date.max
+    return cumulative_dose(one for one in doses if one.day == UNDATED or first <= one.day <= last)
 
 
 def _exam_dose(row: dict[str, Any]) -> ExamDose:
@@ -40,6 +46,9 @@ def _dose(row: dict[str, Any], day: dt.date | None) -> Estimate | NotEstimated:
     value = row.get(_QUANTITY)
     if day is None:
         return NotEstimated(quantity=_QUANTITY, code="not-stated", message="The exam has no date.")
+    if not row["plausible"]:
+        message = "A dose value of the exam is out of physical range."
+        return NotEstimated(quantity=_QUANTITY, code="not-physical", message=message)
     if value is None:
         codes = [code.removeprefix(_WITHOUT) for code in row.get("dosimetry_flags", ()) if code.startswith(_WITHOUT)]
         code = codes[0] if codes else "no-coefficient"

@@ -16,7 +16,9 @@ from doseatlas.model import Note, Reading, Refusal, UnreadableObject
 from doseatlas.store.archive import Original, compress
 from doseatlas.store.derive import ExamRow, derive, exam_id, plain_text
 from doseatlas.store.dose_rules import DoseRules
+from doseatlas.store.estimates import keys_beside
 from doseatlas.store.identity import accession_pseudonym, masked, patient_pseudonym
+from doseatlas.store.image_sizes import SizedImage
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -35,7 +37,11 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 class DoseObject(msgspec.Struct, frozen=True, array_like=True):
-    """A dose object, ready for the tables. ``frame`` is its archived form; ``alone`` its exam if it has no siblings."""
+    """A dose object, ready for the tables.
+
+    ``frame`` is its archived form, ``alone`` its exam if it has no siblings, ``beside`` the keys of the study's other
+    exams that bear on it (:func:`~doseatlas.store.estimates.keys_beside`).
+    """
 
     exam_id: str
     sop_instance_uid: str | None
@@ -46,16 +52,21 @@ class DoseObject(msgspec.Struct, frozen=True, array_like=True):
     frame: bytes | None
     notes: tuple[Note, ...]
     alone: ExamRow
+    beside: tuple[str, ...] = ()
 
 
 class Prepared(msgspec.Struct, frozen=True, array_like=True):
-    """What became of one object found at ``path``; exactly one of the last two is set for ``dose`` and ``refused``."""
+    """What became of one object found at ``path``; ``refusal`` and ``dose`` are set for ``refused`` and ``dose``.
+
+    ``sized`` is what a CT image, with a dose or without, says of the patient's size.
+    """
 
     path: str
     digest: bytes
     state: Literal["known", "ignored", "refused", "dose"]
     refusal: Refusal | None = None
     dose: DoseObject | None = None
+    sized: SizedImage | None = None
 
 
 def read_source(source: SourceObject) -> bytes | Refusal:
@@ -142,5 +153,6 @@ def _prepared(
         frame=compress(archived) if archived is not None and rules.archive else None,
         notes=notes,
         alone=derive(exam, key, rules.decisions, rules.bound or rules.facility, rules.dose),
+        beside=keys_beside(exam),
     )
     return Prepared(label, digest, "dose", dose=dose)

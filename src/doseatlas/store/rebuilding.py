@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
@@ -21,7 +21,9 @@ from doseatlas.model import Refusal, StoreError
 from doseatlas.store.archive import Original, read_index, read_original
 from doseatlas.store.database import Progress
 from doseatlas.store.derive import DERIVATION, derive, unpack_exam
+from doseatlas.store.estimates import keys_beside
 from doseatlas.store.importing import settle
+from doseatlas.store.open_store import OpenStore
 from doseatlas.store.prepare import DoseObject, Prepared, Rules, prepare_again
 from doseatlas.store.record import (
     Derivation,
@@ -36,9 +38,6 @@ from doseatlas.store.record import (
 from doseatlas.store.results import RebuildSummary
 from doseatlas.store.schema import CURRENT, REBUILT, ignored, meta
 from doseatlas.store.workers import Done, encoded, in_order
-
-if TYPE_CHECKING:
-    from doseatlas.store.store import Store
 
 _BATCH_OBJECTS = 250
 _DAMAGED = "archive-damaged"
@@ -61,7 +60,7 @@ class _Left(NamedTuple):
     damaged: set[bytes]
 
 
-def rebuild(store: Store, progress: Progress | None = None) -> RebuildSummary:
+def rebuild(store: OpenStore, progress: Progress | None = None) -> RebuildSummary:
     """Derive every object and exam again.
 
     Raises:
@@ -109,7 +108,7 @@ def rebuild(store: Store, progress: Progress | None = None) -> RebuildSummary:
 # ---- the archive, in workers ----
 
 
-def _packs(store: Store) -> tuple[list[str], int]:
+def _packs(store: OpenStore) -> tuple[list[str], int]:
     """Return the names of all packs, and how many originals they hold.
 
     Raises:
@@ -130,7 +129,7 @@ def _packs(store: Store) -> tuple[list[str], int]:
     return names, total
 
 
-def _batches(store: Store, names: Sequence[str]) -> Iterator[list[Archived]]:
+def _batches(store: OpenStore, names: Sequence[str]) -> Iterator[list[Archived]]:
     for name in names:
         file = store.archive.file(name)
         originals = read_index(file).originals
@@ -187,7 +186,7 @@ def _still(connection: Connection, run: str) -> None:
 
 def _add(
     connection: Connection,
-    store: Store,
+    store: OpenStore,
     tasks: Sequence[Archived],
     prepared: Sequence[Prepared],
     left: _Left,
@@ -216,7 +215,7 @@ def _add(
     add_objects(connection, REBUILT, located, _derivation(connection, store, rules))
 
 
-def _keep_without_original(store: Store, run: str, rules: Rules) -> int:
+def _keep_without_original(store: OpenStore, run: str, rules: Rules) -> int:
     """Derive again, from what was read of them before, objects that were never archived; returns how many."""
     objects = CURRENT.objects
     kept = after = 0
@@ -237,7 +236,7 @@ def _keep_without_original(store: Store, run: str, rules: Rules) -> int:
         after = rows[-1].id
 
 
-def _keep(connection: Connection, store: Store, rules: Rules, gone: set[bytes]) -> int:
+def _keep(connection: Connection, store: OpenStore, rules: Rules, gone: set[bytes]) -> int:
     """Take over objects that are not yet beside: damaged in the archive, or imported while this went on."""
     objects, rebuilt = CURRENT.objects, REBUILT.objects
     kept = after = 0
@@ -266,6 +265,7 @@ def _located(row: Row[Any], rules: Rules) -> Located:
     original = None
     if row.pack_id is not None:
         original = Original(row.digest, row.pack_offset, row.pack_length, row.path)
+    exam = unpack_exam(row.exam)
     dose = DoseObject(
         exam_id=row.exam_id,
         sop_instance_uid=row.sop_instance_uid,
@@ -275,12 +275,13 @@ def _located(row: Row[Any], rules: Rules) -> Located:
         facility=row.facility,
         frame=None,
         notes=(),
-        alone=derive(unpack_exam(row.exam), row.exam_id, rules.decisions, row.facility or rules.facility, rules.dose),
+        alone=derive(exam, row.exam_id, rules.decisions, row.facility or rules.facility, rules.dose),
+        beside=keys_beside(exam),
     )
     return Located(row.digest, dose, row.imported_at, row.pack_id, original)
 
 
-def _derivation(connection: Connection, store: Store, rules: Rules) -> Derivation:
+def _derivation(connection: Connection, store: OpenStore, rules: Rules) -> Derivation:
     decisions: Mapping[str, str] = decisions_in_force(connection)
     dose = store.dose_rules(connection)
     return Derivation(decisions, rules.facility, dose, decisions == rules.decisions and dose == rules.dose)

@@ -18,10 +18,13 @@ from doseatlas.store.archive import Original
 from doseatlas.store.database import in_parts
 from doseatlas.store.derive import ExamRow, derive, unpack_exam
 from doseatlas.store.dose_rules import DoseRules
+from doseatlas.store.estimates import estimates_beside, kept_keys, with_estimates
 from doseatlas.store.filling import context_of, fill
+from doseatlas.store.image_sizes import sizes_of
 from doseatlas.store.prepare import DoseObject, Prepared
 from doseatlas.store.schema import (
     ExamTables,
+    exams,
     ignored,
     mapping_decisions,
     mart_months,
@@ -89,36 +92,65 @@ def add_objects(
     groups: dict[str, list[Located]] = {}
     for one in added:
         groups.setdefault(one.dose.exam_id, []).append(one)
+    beside = {one.dose.exam_id: one.dose.beside[0] for one in added if len(one.dose.beside) == 1}
+    for report in (one.dose for one in added if len(one.dose.beside) > 1):  # estimates: their exams follow them
+        for key in kept_keys(connection, tables.objects, report.beside):
+            groups.setdefault(key, [])
+            beside[key] = report.exam_id
     earlier = exams_of_objects(connection, tables.objects, groups)
     connection.execute(insert(tables.objects), [_object_row(one) for one in added])
     context = context_of(connection, tables.objects, groups)
     bound = _bound_facilities(connection, tables.objects, groups)
+    estimates = estimates_beside(connection, tables.objects, beside)
+    sizes = sizes_of(connection, groups)
     rows, same = [], set[bytes]()
     for key, group in groups.items():
         siblings = earlier.get(key, [])
-        if not siblings and len(group) == 1 and derivation.as_prepared and key not in context:
+        is_alone = not siblings and len(group) == 1 and derivation.as_prepared
+        if is_alone and all(key not in known for known in (context, estimates, sizes)):
             rows.append(group[0].dose.alone)
             continue
         own = [unpack_exam(one.dose.alone.exam) for one in group]
         same |= _same(siblings, zip(group, own, strict=True))
-        exam = fill(merge([*siblings, *own]), context.get(key, ()))
+        stated = [*siblings, *own]
+        exam = with_estimates(fill(merge(stated), context.get(key, ())), stated, estimates.get(key, ()))
         facility = bound.get(key) or derivation.facility
-        rows.append(derive(exam, key, derivation.decisions, facility, derivation.dose))
+        rows.append(derive(exam, key, derivation.decisions, facility, derivation.dose, sizes.get(key)))
     return same, replace_exams(connection, tables.exams, rows)
 
 
-def replace_exams(connection: Connection, exams: Table, rows: Sequence[ExamRow]) -> set[Month]:
+def replace_exams(connection: Connection, table: Table, rows: Sequence[ExamRow]) -> set[Month]:
     """Insert exams in place of those with the same id; returns the months that they left and came into."""
     touched = {(row.facility, row.month) for row in rows}
     for part in in_parts([row.exam_id for row in rows]):
         old = connection.execute(
-            select(exams.c.exam_id, exams.c.facility, exams.c.month).where(exams.c.exam_id.in_(part))
+            select(table.c.exam_id, table.c.facility, table.c.month).where(table.c.exam_id.in_(part))
         ).all()
         if old:
             touched |= {(facility, month) for _, facility, month in old}
-            connection.execute(delete(exams).where(exams.c.exam_id.in_([key for key, _, _ in old])))
-    connection.execute(insert(exams), [msgspec.structs.asdict(row) for row in rows])
+            connection.execute(delete(table).where(table.c.exam_id.in_([key for key, _, _ in old])))
+    connection.execute(insert(table), [msgspec.structs.asdict(row) for row in rows])
     return touched
+
+
+def derive_again(
+    connection: Connection, keys: Iterable[str], decisions: Mapping[str, str], dose_rules: DoseRules
+) -> int:
+    """Derive kept exams anew, as they are merged, and mark their months; returns how many there were."""
+    count = 0
+    for part in in_parts(sorted(keys)):
+        found = select(exams.c.exam_id, exams.c.facility, exams.c.exam).where(exams.c.exam_id.in_(part))
+        rows = connection.execute(found).all()
+        sizes = sizes_of(connection, part)
+        # The facility stays: it may be the one that the sender of the objects is bound to.
+        derived = [
+            derive(unpack_exam(exam), key, decisions, facility, dose_rules, sizes.get(key))
+            for key, facility, exam in rows
+        ]
+        if derived:
+            mark_months(connection, replace_exams(connection, exams, derived))
+        count += len(derived)
+    return count
 
 
 def mark_months(connection: Connection, months: Iterable[Month]) -> None:

@@ -192,3 +192,10 @@ certificates = Table(
     Column("added_at", Text, nullable=False),
     Column("removed_at", Text, nullable=False),  # empty: not removed
 )
+
+image_sizes = Table(
+    "image_sizes",
+    metadata,
+    Column("exam_id", String(32), primary_key=True),  # of the CT exam, which may not have come yet
+    Column("sizes", LargeBinary, nullable=False),  # dosimetry.ImageSizes, MessagePack, zstd
+)

@@ -111,7 +111,7 @@ class Store:
         """Return how much the store holds."""
         with self.database.reading() as connection:
             return Counts(
-                exams=_count(connection, select(exams.c.exam_id)),
+                exams=_count(connection, select(exams.c.exam_id).where(exams.c.kind != "estimate")),
                 objects=_count(connection, select(objects.c.id)),
                 refused=_count(connection, select(refused.c.path_digest)),
                 ignored=_count(connection, select(ignored.c.digest)),
@@ -170,14 +170,14 @@ class Store:
                 moving = update(refused).where(digest == path_digest(old))
                 connection.execute(moving.values(path=new, path_digest=path_digest(new)))
 
-    def kept_instances(self, sop_instance_uids: Collection[str]) -> set[str]:
-        """Return which of the instances are here with an archived original."""
+    def kept_instances(self, sop_instance_uids: Collection[str]) -> set[tuple[str, str]]:
+        """Return which of the instances are here with an archived original: pairs of SOP class and instance UID."""
         uid = objects.c.sop_instance_uid
-        kept: set[str] = set()
+        kept: set[tuple[str, str]] = set()
         with self.database.reading() as connection:
             for part in in_parts(sorted(sop_instance_uids)):
-                found = select(uid).where(uid.in_(part), objects.c.pack_id.is_not(None))
-                kept.update(connection.execute(found).scalars())
+                found = select(uid, objects.c.exam).where(uid.in_(part), objects.c.pack_id.is_not(None))
+                kept.update((unpack_exam(row.exam).sop_class_uid or "", row[0]) for row in connection.execute(found))
         return kept
 
     # ---- mapping ----
@@ -219,6 +219,7 @@ class Store:
         found = (
             select(exams.c.mart_row)
             .where(exams.c.exam_id.in_(select(objects.c.exam_id).where(objects.c.patient_id == pseudonym)))
+            .where(exams.c.kind != "estimate")
             .order_by(exams.c.study_date, exams.c.exam_id)
         )
         with self.database.reading() as connection:
@@ -250,16 +251,24 @@ class Store:
             return connection.execute(select(exams.c.exam_id).limit(1)).first() is not None
 
     def refresh_mart(self) -> int:
-        """Bring the mart up to date; returns how many files were written. Months that did not change are left alone."""
+        """Bring the mart up to date; returns how many files were written. Months that did not change are left alone.
+
+        Exams that a changed setting touches are derived anew first.
+        """
+        from doseatlas.store.dose_settings import follow_settings
         from doseatlas.store.mart import refresh
 
+        follow_settings(self)
         return refresh(self.database, self.mart_dir, self.id)
 
     def rebuild(self, progress: Progress | None = None) -> RebuildSummary:
         """Derive every exam again from the archive by the rules of today; the old ones stay until that is done."""
+        from doseatlas.store.dose_settings import remember_settings
         from doseatlas.store.rebuilding import rebuild
 
-        return rebuild(self, progress)
+        done = rebuild(self, progress)
+        remember_settings(self)
+        return done
 
     def _identify(self, identity: str) -> str:
         """Return the store's own id, after making sure that it keeps identity the way the settings say."""

@@ -193,7 +193,7 @@ def test_azurion_is_refused_unless_the_patient_is_said_to_stay_at_the_isocentre(
         ({"reference_air_kerma_mgy": -5.0}, "no reference air kerma"),
         ({"collimated_field_area_cm2": None, "kap_gy_cm2": None}, "no plausible field size"),
         ({"collimated_field_area_cm2": 9000.0, "kap_gy_cm2": None}, "no plausible field size"),
-        ({"reference_air_kerma_mgy": 0.0}, "no event states a kerma above 0"),
+        ({"reference_air_kerma_mgy": 0.0, "kap_gy_cm2": None}, "no event states a kerma above 0"),
     ],
 )
 def test_missing_or_impossible_geometry_is_refused_saying_what(make: Make, change: dict[str, Any], said: str) -> None:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from doseatlas.dosimetry.skin.cumulative import OneProcedure, cumulative_skin_dose
     from doseatlas.dosimetry.skin.engine import skin_dose
     from doseatlas.dosimetry.skin.flatmap import flat_map
     from doseatlas.dosimetry.skin.phantom import (
@@ -20,22 +21,36 @@ if TYPE_CHECKING:
         mesh_of_cells,
         mesh_of_triangles,
     )
+    from doseatlas.dosimetry.skin.physics import half_value_layer_mm
     from doseatlas.dosimetry.skin.placement import regions
+    from doseatlas.dosimetry.skin.procedure_dose import ProcedureDose
     from doseatlas.dosimetry.skin.render import lead, skin_dose_html
-    from doseatlas.dosimetry.skin.result import Options, Orientation, SkinDose, SkinDoseError, SkinMap
+    from doseatlas.dosimetry.skin.result import (
+        CumulativeMap,
+        Options,
+        Orientation,
+        SkinDose,
+        SkinDoseError,
+        SkinMap,
+    )
 
 __all__ = [
     "HEIGHT_CM",
     "SHAPES",
     "WEIGHT_KG",
+    "CumulativeMap",
     "Mesh",
+    "OneProcedure",
     "Options",
     "Orientation",
     "PhantomError",
+    "ProcedureDose",
     "SkinDose",
     "SkinDoseError",
     "SkinMap",
+    "cumulative_skin_dose",
     "flat_map",
+    "half_value_layer_mm",
     "lead",
     "mesh_of_cells",
     "mesh_of_triangles",
@@ -50,7 +65,12 @@ _HOMES = {
     "WEIGHT_KG": "phantom",
     "Mesh": "phantom",
     "PhantomError": "phantom",
+    "CumulativeMap": "result",
+    "OneProcedure": "cumulative",
+    "ProcedureDose": "procedure_dose",
+    "cumulative_skin_dose": "cumulative",
     "flat_map": "flatmap",
+    "half_value_layer_mm": "physics",
     "lead": "render",
     "mesh_of_cells": "phantom",
     "mesh_of_triangles": "phantom",

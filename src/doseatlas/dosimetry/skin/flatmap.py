@@ -25,6 +25,8 @@ BARE = (226, 222, 215)
 PIXEL_CM = 0.5
 FIELD_CM = 10.0
 LEAST_SHOWN = 0.03
+LETTER_WIDTH = 0.6
+"""Of a digit, in heights of letters."""
 LONGEST_CM, MARGIN_CM = 120.0, 15.0
 _SIDES = (
     (-1.0, "front", "start"),
@@ -159,7 +161,7 @@ def _numbers(panel: Panel, x: float, y: float, peak: float, letters: float) -> l
     """Return the largest dose of each field of 10 cm by 10 cm as text where it is, and a ring at the peak."""
     step = int(FIELD_CM / PIXEL_CM)
     dose = np.nan_to_num(panel.pixels)
-    taken: list[tuple[float, float]] = []
+    taken: list[tuple[float, float, float]] = []  # middles of the numbers, and half their width
     fields: list[tuple[float, int, int]] = []
     for top in range(0, dose.shape[0], step):
         for left in range(0, dose.shape[1], step):
@@ -169,18 +171,19 @@ def _numbers(panel: Panel, x: float, y: float, peak: float, letters: float) -> l
     parts = []
     for value, row, column in sorted(fields, reverse=True):
         px, py = x + (column + 0.5) * PIXEL_CM, y + (row + 0.5) * PIXEL_CM
+        half = (LETTER_WIDTH * len(_number(value)) + 0.5) * letters / 2
         if value < LEAST_SHOWN * peak or any(
-            abs(px - a) < 2.6 * letters and abs(py - b) < 1.2 * letters for a, b in taken
+            abs(px - a) < half + other and abs(py - b) < 1.2 * letters for a, b, other in taken
         ):
             continue
-        taken.append((px, py))
+        taken.append((px, py, half))
         if value == peak and len(taken) == 1:
             parts.append(
                 f'<circle cx="{px:.2f}" cy="{py:.2f}" r="1.5" fill="none" stroke="#fff" stroke-width=".7"/>'
                 f'<circle cx="{px:.2f}" cy="{py:.2f}" r="1.5" fill="none" stroke="#1b2a33" stroke-width=".3"/>'
             )
             py -= 2.4
-            taken.append((px, py - 0.5 * letters))
+            taken.append((px, py - 0.5 * letters, half))
         parts.append(
             f'<text x="{px:.2f}" y="{py + 0.8:.2f}" text-anchor="middle" font-weight="{700 if value == peak else 500}" '
             f'stroke="#fff" stroke-width=".7" paint-order="stroke" stroke-linejoin="round">{_number(value)}</text>'

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from doseatlas.dosimetry.skin.coordinates import TABLES
-from doseatlas.dosimetry.skin.setup import Setup
+from doseatlas.dosimetry.skin.setup import Setup, filtration
+from doseatlas.model import Filter
 
 Floats = npt.NDArray[np.float64]
 
@@ -120,6 +121,12 @@ def beam_quality(kv: Floats, al_mm: Floats, cu_mm: Floats) -> BeamQuality:
                 weight = np.abs(1 - np.array((a, b, c)) - part).prod(axis=1)
                 found += weight[:, None] * values[corner[:, 0] + a, corner[:, 1] + b, corner[:, 2] + c]
     return BeamQuality(np.exp(found[:, 0]), np.exp(found[:, 1]), found[:, 2], found[:, 3])
+
+
+def half_value_layer_mm(kv: float, filters: tuple[Filter, ...], tube_mm_al: float) -> float:
+    """Return the half-value layer (mm Al) of one beam by tube voltage, added filters and filtration of the tube."""
+    al, cu, _ = filtration(filters)
+    return float(beam_quality(np.array([kv]), np.array([al + tube_mm_al]), np.array([cu])).hvl_mm_al[0])
 
 
 def quality_range() -> tuple[tuple[float, float], ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -19,11 +20,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from doseatlas.dosimetry.skin.flatmap import BARE, COLOURS, flat_map
+from doseatlas.dosimetry.skin.procedure_dose import ProcedureDose
 from doseatlas.dosimetry.skin.result import SkinDose, SkinMap
 
 
-def skin_dose_html(skin_map: SkinMap, subject: str) -> str:
-    """Return the page. ``subject`` says in words whose or which report's map it is."""
+def skin_dose_html(skin_map: SkinMap, subject: str, procedures: Sequence[ProcedureDose] = ()) -> str:
+    """Return the page. ``subject`` says in words whose or which report's map it is; ``procedures`` make up a sum."""
     answer = skin_map.answer
     css, js = _text("page.css"), _text("viewer.js")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {_hash(js)}"
@@ -39,6 +41,7 @@ def skin_dose_html(skin_map: SkinMap, subject: str) -> str:
             tiles=_tiles(answer),
             notes=[note.message for note in answer.notes],
             flat=flat_map(skin_map.mesh, skin_map.dose_mgy) if skin_map.mesh.grids else None,
+            procedures=[_procedure(one) for one in procedures],
             areas=[(f"{area.dose_gy:g} Gy", f"{area.area_cm2:.0f} cm²") for area in answer.areas],
             shifts=[_shift(one.shift_cm, one.direction, one.peak_mgy, answer.peak_mgy) for one in answer.sensitivity],
             parts=[(one.name, f"{100 * one.relative:.1f} %", one.source) for one in answer.uncertainty],
@@ -71,10 +74,18 @@ def _tiles(answer: SkinDose) -> list[tuple[str, str, str]]:
         ("Irradiation events", f"{answer.events}", f"{answer.beams} beams in the map"),
     ]
     if answer.kap_gy_cm2 is not None:
-        tiles.insert(2, ("Kerma-area product", f"{answer.kap_gy_cm2:.3g} Gy·cm²", "sum of the beams in the map"))
+        tiles.insert(2, ("Kerma-area product", f"{_three(answer.kap_gy_cm2)} Gy·cm²", "sum of the beams in the map"))
     if share is not None:
         tiles.append(("Kerma-area product on the skin", f"{share * 100:.0f} %", "the rest passes beside the phantom"))
     return tiles
+
+
+def _procedure(one: ProcedureDose) -> tuple[str, ...]:
+    """Return the cells of a procedure's row; the last is why it is not in the map."""
+    doses = (one.reference_air_kerma_mgy, one.peak_mgy, one.at_peak_mgy)
+    shown = ("–" if mgy is None else _dose(mgy) for mgy in doses)
+    day = one.study_date.isoformat() if one.study_date else "no date"
+    return (day, one.exam_id, one.procedure or "not mapped", *shown, one.missing or "")
 
 
 def _shift(cm: float, direction: str, peak: float, usual: float) -> tuple[str, str, str]:
@@ -131,6 +142,11 @@ def _data(skin_map: SkinMap) -> str:
 
 def _packed(values: npt.NDArray[Any]) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
+
+
+def _three(value: float) -> str:
+    """Return a value with three digits, or all of those before the point."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _dose(mgy: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from doseatlas.dosimetry.skin.phantom import Mesh
+from doseatlas.dosimetry.skin.procedure_dose import ProcedureDose
 from doseatlas.model import DoseAtlasError, Note, Record
 
 Orientation = Literal["head-first-supine", "head-first-prone", "feet-first-supine", "feet-first-prone"]
@@ -24,9 +25,11 @@ class Options(Record, frozen=True, kw_only=True):
 
     ``region`` is the part of the body at the isocentre (a word of ``tables/regions.csv``); ``offset_cm`` moves the
     patient on the table (to the left, downwards, to the head). ``table_transmission`` is measured, of table and pad
-    together, for a perpendicular beam; without it they weaken like ``table_mm_al``. ``kerma_factor`` corrects the
-    stated kerma, with its relative standard uncertainty. ``unrelated_table`` says what to do where a report does not
-    relate table and beam: refuse, or take the patient to stay with the region at the isocentre.
+    together, for a perpendicular beam; without it they weaken like ``table_mm_al``. ``field_rotation_deg`` turns all
+    fields about the central ray, as the collimator was turned (right-handed about the way from patient to source).
+    ``kerma_factor`` corrects the stated kerma, with its relative standard uncertainty. ``unrelated_table`` says what to
+    do where a report does not relate table and beam: refuse, or take the patient to stay with the region at the
+    isocentre.
     """
 
     orientation: Orientation = "head-first-supine"
@@ -37,6 +40,7 @@ class Options(Record, frozen=True, kw_only=True):
     table_transmission: float | None = None
     table_width_cm: float = 45.0
     pad_cm: float = 4.0
+    field_rotation_deg: float = 0.0
     kerma_factor: float | None = None
     kerma_relative_uncertainty: float | None = None
     unrelated_table: Literal["refuse", "isocentre"] = "refuse"
@@ -119,3 +123,10 @@ class SkinMap(NamedTuple):
     answer: SkinDose
     mesh: Mesh
     dose_mgy: npt.NDArray[np.float64]
+
+
+class CumulativeMap(NamedTuple):
+    """The map that several procedures add up to, with each of them."""
+
+    skin_map: SkinMap
+    procedures: tuple[ProcedureDose, ...]

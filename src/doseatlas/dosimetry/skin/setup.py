@@ -23,6 +23,8 @@ REFERENCE_POINT_CM = 15.0
 """From the isocentre towards the source (IEC 60601-2-43, 21 CFR 1020.30)."""
 ROTATION_STEP_DEG = 3.0
 MOST_STEPS = 120
+LARGEST_TURN_DEG = 270.0
+"""Of a C-arm in one run; a larger difference of angles is a turn over the 180 degrees at which they start again."""
 ISOCENTRE_CM = (30.0, 150.0)
 DETECTOR_CM = (40.0, 250.0)
 LARGEST_FIELD_CM2 = 48.0**2
@@ -113,7 +115,7 @@ def setup_of(events: Sequence[Event], rows: Coordinates, tube_filtration_mm_al: 
         rows.primary_sign * columns["primary_end_angle_deg"],
         rows.secondary_sign * columns["secondary_end_angle_deg"],
     )
-    setup = _split_rotations(setup, keep, ends, assumed)
+    setup = _split_rotations(setup, keep, ends, events, assumed)
     return Placed(setup, {reason: some for reason, some in left_out.items() if some}, tuple(assumed))
 
 
@@ -204,10 +206,14 @@ def _kerma(columns: dict[str, Floats], area: Floats, detector: Floats, reference
     kerma = columns["reference_air_kerma_mgy"]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         from_kap = columns["kap_gy_cm2"] * 1000 / (area * (reference / detector) ** 2)
-    filled = int(np.count_nonzero(np.isnan(kerma) & (from_kap >= 0)))
+    # A kerma of 0 beside a kerma-area product is a dose not stated, or rounded off; it is no dose of 0.
+    unstated = np.isnan(kerma) | ((kerma == 0) & (columns["kap_gy_cm2"] > 0))
+    filled = int(np.count_nonzero(unstated & (from_kap >= 0)))
     if filled:
-        assumed.append(f"The kerma is not stated; it is kerma-area product over the field's area (events: {filled}).")
-    return np.where(np.isnan(kerma), from_kap, kerma)
+        assumed.append(
+            f"The kerma is not stated, or as 0; it is kerma-area product over the field's area (events: {filled})."
+        )
+    return np.where(unstated, from_kap, kerma)
 
 
 def _sides(columns: dict[str, Floats], area: Floats, detector: Floats) -> tuple[Floats, Floats]:
@@ -245,7 +251,7 @@ def _quality(
         assumed.append(
             f"{ASSUMED_KV:g} kV is assumed where no tube voltage is stated (events: {int((~known[keep]).sum())})."
         )
-    thickness = {filters: _filters(filters) for filters in {event.filters for event in events}}
+    thickness = {filters: filtration(filters) for filters in {event.filters for event in events}}
     al, cu = np.array([thickness[event.filters][:2] for event in events]).T
     others = {other for _, _, other in thickness.values() if other}
     if others:
@@ -254,7 +260,7 @@ def _quality(
     return np.where(known, kv, ASSUMED_KV), al + tube_mm_al, cu
 
 
-def _filters(filters: tuple[Filter, ...]) -> tuple[float, float, str]:
+def filtration(filters: tuple[Filter, ...]) -> tuple[float, float, str]:
     """Return added aluminium and copper (mm), and the materials that are neither."""
     al = cu = 0.0
     others = []
@@ -271,12 +277,42 @@ def _filters(filters: tuple[Filter, ...]) -> tuple[float, float, str]:
     return al, cu, ", ".join(others)
 
 
+def is_stationary(event: Event) -> bool:
+    """Return whether an event is stated to be of a beam that does not move (DCM 113611)."""
+    code = event.acquisition_code
+    if code is not None and (code.scheme, code.value) == ("DCM", "113611"):
+        return True
+    return "stationary" in (event.acquisition_type or "").lower()
+
+
 def _split_rotations(
-    setup: Setup, keep: npt.NDArray[np.int64], ends: tuple[Floats, Floats], assumed: list[str]
+    setup: Setup,
+    keep: npt.NDArray[np.int64],
+    ends: tuple[Floats, Floats],
+    events: Sequence[Event],
+    assumed: list[str],
 ) -> Setup:
     """Return the beams kept, a rotational run as beams of equal kerma at even angles."""
     turn_1 = np.where(np.abs(ends[0]) <= 180, ends[0] - setup.primary_deg, 0.0)
     turn_2 = np.where(np.abs(ends[1]) <= 180, ends[1] - setup.secondary_deg, 0.0)
+    moves = (np.abs(turn_1) > 0) | (np.abs(turn_2) > 0)
+    still = np.zeros(len(events), bool)
+    for index in np.flatnonzero(moves):
+        still[index] = is_stationary(events[int(index)])
+    contradict = still & ((np.abs(turn_1) > ROTATION_STEP_DEG) | (np.abs(turn_2) > ROTATION_STEP_DEG))
+    if contradict[keep].any():
+        assumed.append(
+            "Events stated as stationary stay at their first angle, although they state another as the last "
+            f"(events: {int(contradict[keep].sum())})."
+        )
+    turn_1, turn_2 = np.where(still, 0.0, turn_1), np.where(still, 0.0, turn_2)
+    over = np.abs(turn_1) > LARGEST_TURN_DEG
+    if over[keep].any():
+        assumed.append(
+            f"A run whose angles differ by more than {LARGEST_TURN_DEG:g} degrees is taken to go the short way, over "
+            f"180 degrees (runs: {int(over[keep].sum())})."
+        )
+        turn_1 = np.where(over, turn_1 - np.copysign(360.0, turn_1), turn_1)
     steps = np.ceil(np.maximum(np.abs(turn_1), np.abs(turn_2))[keep] / ROTATION_STEP_DEG)
     steps = np.clip(steps, 1, MOST_STEPS).astype(np.int64)
     if (steps == 1).all():
