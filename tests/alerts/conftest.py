@@ -29,7 +29,7 @@ from doseatlas.store.alerts import AlertTables
 
 DAY = dt.date(2024, 3, 5)
 NOW = dt.datetime(2024, 3, 6, 12, tzinfo=dt.UTC)
-REFERENCE_AIR_KERMA_TOTAL, FLUORO_TIME_TOTAL = "113725", "113730"
+REFERENCE_AIR_KERMA_TOTAL, FLUORO_TIME_TOTAL, ACQUISITION_PROTOCOL = "113725", "113730", "125203"
 Report = Callable[..., Path]
 
 
@@ -82,7 +82,7 @@ def report(tmp_path: Path, fluoroscopy: list[bytes]) -> Report:
         if "fluoro_time_s" in wanted:
             (value,) = numbers_of(dataset, FLUORO_TIME_TOTAL)
             value.NumericValue = str(wanted["fluoro_time_s"] if _unit(value) == "s" else wanted["fluoro_time_s"] / 60)
-        for name in ("PatientID", "StudyDate", "StudyDescription"):
+        for name in ("PatientID", "StudyDate", "StudyTime", "StudyDescription"):
             if name in wanted:
                 setattr(dataset, name, wanted[name])
         if "study" in wanted:
@@ -104,6 +104,14 @@ def numbers_of(item: Dataset, concept: str) -> Iterator[Dataset]:
         if child.ConceptNameCodeSequence[0].get("CodeValue") == concept and child.get("MeasuredValueSequence"):
             yield child.MeasuredValueSequence[0]
         yield from numbers_of(child, concept)
+
+
+def texts_of(item: Dataset, concept: str) -> Iterator[Dataset]:
+    """Give the texts of a concept below a content item."""
+    for child in item.get("ContentSequence", []):
+        if child.ConceptNameCodeSequence[0].get("CodeValue") == concept and child.ValueType == "TEXT":
+            yield child
+        yield from texts_of(child, concept)
 
 
 def _unit(value: Dataset) -> str:

@@ -120,8 +120,9 @@ def test_a_webhook_that_does_not_answer_with_success_is_tried_again(
     assert str(status) in done.failures[0]
     webhook_server.status = 200
     assert deliver_due(store, settings.alerts, lambda: NOW + pause_after(1)).sent == 1
-    first, second = (headers["X-DoseAtlas-Delivery"] for headers, _ in webhook_server.posts)
-    assert first == second
+    for name in ("X-DoseAtlas-Delivery", "Idempotency-Key"):
+        first, second = (headers[name] for headers, _ in webhook_server.posts)
+        assert first == second
 
 
 def test_a_process_that_dies_in_an_attempt_only_delays_it(store: Store, settings: Settings, report: Report) -> None:

@@ -15,8 +15,8 @@ from expressions import EXPRESSIONS  # type: ignore[import-not-found]  # beside 
 from pyspark.sql import SparkSession
 
 
-def main(master: str, mart: Path, output: Path) -> None:
-    """Answer every expression from the mart's files and write one Parquet file each."""
+def main(master: str, mart: Path, output: Path, names: list[str]) -> None:
+    """Answer the named expressions from the mart's files and write one Parquet file each."""
     settings = {
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -35,12 +35,12 @@ def main(master: str, mart: Path, output: Path) -> None:
     session = builder.getOrCreate()
     backend = ibis.pyspark.connect(session)
     session.read.option("recursiveFileLookup", "true").parquet(str(mart / "exams")).createOrReplaceTempView("exams")
-    for name, expression in EXPRESSIONS.items():
-        pq.write_table(expression(backend.table("exams")).to_pyarrow(), output / f"{name}.parquet")
+    for name in names:
+        pq.write_table(EXPRESSIONS[name](backend.table("exams")).to_pyarrow(), output / f"{name}.parquet")
     executors = session.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1  # the driver is among them
     pq.write_table(pa.table({"executors": [executors]}), output / "executors.parquet")
     session.stop()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])

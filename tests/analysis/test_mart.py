@@ -13,8 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doseatlas.analysis import Selection, mart_table, typical_values
+from doseatlas.analysis.compare import compare
+from doseatlas.analysis.drl.units import exams_by_rule, judged_exams, unit_values
 from doseatlas.analysis.mart import ExamFiles, chosen, countable
 from doseatlas.model import StoreError
+from doseatlas.reference import drl_method
 from doseatlas.store.mart_schema import EXAM_COLUMNS
 
 Mart = Callable[[Any], Path]
@@ -125,6 +128,24 @@ def test_an_exam_with_a_dose_that_is_no_number_does_not_count_whatever_the_mart_
         ("dlp_mgy_cm", 1),
         ("ctdi_vol_mgy", 1),
     ]
+
+
+@pytest.mark.parametrize("dose", [math.nan, math.inf])
+def test_a_derived_dose_that_is_no_number_is_not_known_and_the_exam_counts_for_what_it_states(
+    mart: Mart, dose: float
+) -> None:
+    rows = [{"dlp_mgy_cm": 1.0, "effective_dose_msv": 0.1}, {"dlp_mgy_cm": 3.0, "effective_dose_msv": dose}]
+    table = mart_table(mart(rows))
+    assert [(value.quantity, value.n, value.maximum) for value in typical_values(table, Selection())] == [
+        ("dlp_mgy_cm", 2, 3.0),
+        ("effective_dose_msv", 1, 0.1),
+    ]
+    counted = {one.quantity: one.n for one in compare(table, Selection(), by="facility")}
+    assert counted == {"dlp_mgy_cm": 2, "effective_dose_msv": 1}
+    by_unit = unit_values(judged_exams(table, Selection(), drl_method("icrp-135-national")), "facility", "median")
+    pooled = exams_by_rule(table, Selection(), drl_method("ncrp-172"))
+    assert by_unit.n_dlp_mgy_cm.to_pyarrow().to_pylist() == [2]
+    assert pooled.dlp_mgy_cm.count().to_pyarrow().as_py() == 2
 
 
 OPTIONAL = {

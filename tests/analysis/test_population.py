@@ -36,11 +36,13 @@ def test_collective_dose_and_dose_per_head_are_sums_of_products(mart: Callable[.
     assert found.per_thousand == pytest.approx(360)
     assert found.without_dose == ("dx-hand",)
     assert {one.name: round(one.collective_man_sv, 6) for one in found.modalities} == {"CT": 200, "radiography": 6}
+    assert found.uncounted_number == 90_000
     ages = {one.name: one.collective_man_sv for one in found.ages}
-    assert ages == pytest.approx({"1-<5 y": 20, "60-<80 y": 60, "unknown": 126})
+    assert ages == pytest.approx({"1-<5 y": 20, "60-<80 y": 60, "age unknown": 126})
     sexes = {one.name: one.collective_man_sv for one in found.sexes}
-    assert sexes == pytest.approx({"F": 60, "M": 140, "unknown": 6})
-    for parts in (found.procedures, found.modalities, found.ages, found.sexes):
+    assert sexes == pytest.approx({"F": 60, "M": 140, "sex unknown": 6})
+    assert all(one.at_wider_mean == 1 for one in (*found.ages, *found.sexes))
+    for parts in (found.procedures, found.modalities, found.ages, found.sexes, found.ages_and_sexes):
         assert sum(one.collective_man_sv for one in parts) == pytest.approx(206)
         assert sum(one.share for one in parts) == pytest.approx(1)
 
@@ -61,6 +63,81 @@ def test_the_registrys_own_effective_doses_come_before_the_sheets(mart: Callable
     assert found["ct-head"].collective_man_sv == pytest.approx(60)
     assert found["ct-chest"].collective_man_sv == pytest.approx(120)
     assert (found["ct-head"].dose_from, found["ct-chest"].dose_from) == ("registry", "sheet")
+
+
+def child_and_adults(mart: Callable[..., Path], children: int, *, dosed: int | None = None) -> ibis.Table:
+    """Exams of 40 adults at 2 mSv (women) and 3 mSv (men), and boys at 8 mSv, of whom ``dosed`` have a dose."""
+    rows: list[dict[str, object]] = []
+    for sex, dose in (("F", 2.0), ("M", 3.0)):
+        rows += [{"sex": sex, "age_years": 50.0, "effective_dose_msv": dose + 0.1 * (i % 3 - 1)} for i in range(21)]
+    for i in range(children):
+        dose_of_child = 8.0 if dosed is None or i < dosed else None
+        rows.append({"sex": "M", "age_years": 3.0, "effective_dose_msv": dose_of_child})
+    return mart_table(mart([{**row, "effective_dose_set": "a-set"} for row in rows]))
+
+
+@pytest.mark.parametrize("children", [4, 60])
+def test_the_mean_of_an_age_or_sex_is_that_of_its_own_exams(mart: Callable[..., Path], children: int) -> None:
+    table = child_and_adults(mart, children)
+    sheet = [Frequency("ct-head", "CT", 42_000 + 1000 * children, 0.0, None, 0.0, "")]
+    found = population_dose(table, Selection(), sheet, population=1_000_000)
+    means = {one.name: one.mean_dose_msv for one in (*found.ages, *found.ages_and_sexes)}
+    assert means == pytest.approx({"1-<5 y": 8, "40-<60 y": 2.5, "1-<5 y, M": 8, "40-<60 y, F": 2, "40-<60 y, M": 3})
+    men = (21 * 3 + children * 8) / (21 + children)
+    assert {one.name: one.mean_dose_msv for one in found.sexes} == pytest.approx({"F": 2, "M": men})
+    # The same as the mart's own mean, and a dose of every exam a year: 1,000 for each of the mart.
+    assert found.collective_man_sv == pytest.approx(42 + 63 + 8 * children)
+    assert all(one.at_wider_mean == 0 for one in (*found.ages, *found.sexes))
+    child = found.ages[0]
+    assert child.registry_exams == children
+    assert child.mean_dose_low is not None
+    assert child.mean_dose_high is not None
+    assert child.mean_dose_low <= 8 <= child.mean_dose_high
+    assert (child.mean_dose_low < child.mean_dose_high) == (children < 10)  # so few have the spread of all exams
+    assert found.coefficient_sets == (("a-set", 42 + children),)
+
+
+def test_ages_of_which_too_few_exams_state_a_dose_are_given_the_procedures_mean_and_say_so(
+    mart: Callable[..., Path],
+) -> None:
+    table = child_and_adults(mart, 60, dosed=9)
+    sheet = [Frequency("ct-head", "CT", 102_000, 0.0, None, 0.0, "")]
+    found = population_dose(table, Selection(), sheet, population=1_000_000)
+    mean = (42 + 63 + 72) / 51
+    child, adult = found.ages
+    assert (child.name, child.at_wider_mean, child.registry_exams) == ("1-<5 y", 1, 9)
+    assert child.mean_dose_msv == pytest.approx(mean)
+    assert (adult.name, adult.at_wider_mean, adult.registry_exams) == ("40-<60 y", 0, 42)
+    assert adult.mean_dose_msv == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize(
+    ("band", "name"),
+    [
+        ("0-0.25", "0-<1 y"),
+        ("5-6", "5-<10 y"),
+        ("18-20", "15-<20 y"),
+        ("20-30", "20-<40 y"),
+        ("80+", "80 y and more"),
+        ("18-30", "age unknown"),  # it lies in two
+        ("0-80", "age unknown"),
+        ("any", "age unknown"),
+        (None, "age unknown"),
+    ],
+)
+def test_a_registrys_age_band_counts_where_it_lies_in_one_of_this_form(
+    mart: Callable[..., Path], band: str | None, name: str
+) -> None:
+    table = mart_table(mart([{"sex": "F", "age_years": None}] * 10))
+    table = table.mutate(age_band=ibis.literal(band, type="string"))
+    found = population_dose(table, Selection(), SHEET[:1], population=1000)
+    assert [one.name for one in found.ages] == [name]
+
+
+def test_a_dose_that_is_no_number_is_not_summed(mart: Callable[..., Path]) -> None:
+    rows = [{"sex": "F", "age_years": 50.0, "effective_dose_msv": dose} for dose in [2.0] * 10 + [float("nan")]]
+    found = population_dose(mart_table(mart(rows)), Selection(), SHEET[:1], population=1_000_000)
+    assert found.collective_man_sv == pytest.approx(80)
 
 
 def test_a_sheet_is_read_as_written(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from doseatlas.analysis import mart_table
-from doseatlas.analysis.skin import skin_doses
+from doseatlas.analysis.skin import SkinDoses, skin_doses
 
 Mart = Callable[[Any], Path]
 XA: dict[str, Any] = {"kind": "projection", "procedure": "xa-pci", "phantom_cm": None}
@@ -55,7 +55,29 @@ def test_implausible_exams_and_other_kinds_are_left_out_and_the_list_is_bounded(
     found = _found(mart, rows, most=5)
     assert [one.exam_id for one in found.largest] == ["29", "28", "27", "26", "25"]
     assert found.triggered == 0
+    assert len(found.implausible) == 1
 
 
 def test_a_mart_without_exams_has_no_skin_doses(tmp_path: Path) -> None:
-    assert skin_doses(mart_table(tmp_path)) == ((), 0)
+    assert skin_doses(mart_table(tmp_path)) == SkinDoses((), 0, ())
+
+
+def test_a_kerma_of_ten_times_the_procedures_median_is_listed_with_that_mark(mart: Mart) -> None:
+    rows = [{"exam_id": f"usual {n}", "reference_air_kerma_mgy": 700.0 + n, "fluoro_time_s": 1900.0} for n in range(6)]
+    rows += [{"exam_id": "odd", "reference_air_kerma_mgy": 20_000.0}]
+    rows += [{"exam_id": "rare", "procedure": "rf-ercp", "reference_air_kerma_mgy": 20_000.0}]
+    found = {one.exam_id: one.times_median for one in _found(mart, rows).largest}
+    assert found.pop("odd") == 20_000.0 / 703.0
+    # Of a procedure with a single exam nothing says what is usual.
+    assert set(found.values()) == {None}
+
+
+def test_implausible_exams_beyond_a_trigger_are_named_and_not_ranked(mart: Mart) -> None:
+    rows = [
+        {"exam_id": "wrong", "plausible": False, "reference_air_kerma_mgy": 76_000.0},
+        {"exam_id": "small and wrong", "plausible": False, "fluoro_time_s": -5.0},
+        {"exam_id": "right", "reference_air_kerma_mgy": 3100.0},
+    ]
+    found = _found(mart, rows)
+    assert [one.exam_id for one in found.largest] == ["right"]
+    assert found.implausible == ("wrong",)

@@ -10,8 +10,9 @@ import pytest
 
 from doseatlas.audit import AuditTrail, verify
 from doseatlas.dicom.simulate import plan, write_objects
+from doseatlas.network import Sender
 from doseatlas.service.importer import Event, Importer, Order
-from doseatlas.service.spool import Sender, Spool
+from doseatlas.service.spool import Spool
 from doseatlas.settings import Settings
 
 DAY = dt.date(2024, 3, 5)

@@ -77,7 +77,8 @@ def test_no_identifier_no_date_no_free_text_and_no_exact_age_leaves_a_facility(
     _, table = contents(path)
     assert table.schema.names == [column.name for column in columns("exams")]
     assert table.num_rows > 100
-    assert not {"exam_id", "study_date", "procedure_text", "protocol", "height_cm"} & set(table.schema.names)
+    never = {"exam_id", "study_date", "procedure_text", "indication", "protocol", "height_cm"}
+    assert not never & set(table.schema.names)
     assert table["age_years"].null_count == table["weight_kg"].null_count == table.num_rows
     assert set(table["age_band"].unique().to_pylist()) >= {"50-60", "80+"}
     content = path.read_bytes()
@@ -87,12 +88,40 @@ def test_no_identifier_no_date_no_free_text_and_no_exact_age_leaves_a_facility(
     assert set(table["facility"].unique().to_pylist()) == {"site-0"}
 
 
+@pytest.mark.parametrize("kind", ["exams", "summaries"])
+def test_free_text_of_the_ris_and_of_devices_is_in_no_submission(
+    registry: Path, sites: tuple[Site, ...], export: Export, tmp_path: Path, kind: str
+) -> None:
+    texts = {name: f"{name} of Madeup" for name in ("procedure_text", "indication", "protocol")}
+    mart = write_mart(tmp_path / "told", ct_exams([400.0 + i for i in range(30)], **texts))
+    path = export(registry, sites[0]._replace(mart=mart), kind=kind)
+    manifest, table = contents(path)
+    assert manifest.rows == table.num_rows > 0
+    assert "Madeup" not in str(table.to_pylist())
+    with zipfile.ZipFile(path) as archive:
+        assert all(b"Madeup" not in archive.read(name) for name in archive.namelist())
+
+
 def test_exact_ages_are_sent_only_where_the_agreement_says_so(
     tmp_path: Path, sites: tuple[Site, ...], export: Export
 ) -> None:
     agreed = new_registry(tmp_path / "exact", [(sites[0].id, sites[0].key)], "exact_ages = true")
     _, table = contents(export(agreed, sites[0], kind="exams"))
     assert table["age_years"].null_count < table.num_rows
+
+
+def test_a_registry_holds_stated_or_corrected_doses_and_refuses_the_others(
+    tmp_path: Path, sites: tuple[Site, ...], export: Export
+) -> None:
+    corrected = new_registry(tmp_path / "corrected", [(sites[0].id, sites[0].key)], 'dose_values = "corrected"')
+    path = export(corrected, sites[0])
+    assert contents(path)[0].dose_values == "corrected"
+    (corrected / "registry.toml").write_text(
+        (corrected / "registry.toml").read_text().replace('dose_values = "corrected"', "")
+    )
+    error = refused(corrected, path)
+    assert error.code == "dose-values-not-agreed"
+    assert "These are corrected doses; this registry takes stated ones" in str(error)
 
 
 def test_a_submission_is_idempotent_and_a_later_one_of_the_same_months_replaces_it(
@@ -270,12 +299,63 @@ def test_ctdi_vol_in_gy_is_found_by_its_median(
     path = export(registry, sites[0]._replace(mart=in_gy), kind="exams")
     error = refused(registry, path)
     assert error.findings[0] == (
-        "column ctdi_vol_mgy, ct-chest: the median of 20 exams is 0.011; medians lie from 0.3 to 300. Check the unit."
-        " It looks like Gy: multiply by 1000."
+        "column ctdi_vol_mgy, ct-chest: the median of 20 exams in 2025-03 is 0.011; medians lie from 0.3 to 300."
+        " Check the unit. It looks like Gy: multiply by 1000."
     )
-    assert "DLP" in error.findings[1] or "dlp_mgy_cm and ctdi_vol_mgy" in error.findings[1]
+    assert error.findings[1].startswith("columns dlp_mgy_cm and ctdi_vol_mgy, ct-chest: their ratio is a scan of 3.7")
     summaries = export(registry, sites[0]._replace(mart=in_gy))
     assert any("looks like Gy" in finding for finding in refused(registry, summaries).findings)
+
+
+@pytest.mark.parametrize("kind", ["exams", "summaries"])
+def test_ctdi_vol_in_gy_is_found_where_each_month_has_few_exams(
+    tmp_path: Path, export: Export, registry: Path, sites: tuple[Site, ...], kind: str
+) -> None:
+    months = [ct_exams([390.0, 400.0, 410.0, 420.0], ctdi_vol_mgy=0.0064, month=f"2025-0{i}") for i in range(1, 7)]
+    in_gy = write_mart(tmp_path / "gy", pa.concat_tables(months))
+    findings = refused(registry, export(registry, sites[0]._replace(mart=in_gy), kind=kind)).findings
+    assert findings[0] == (
+        "column ctdi_vol_mgy, ct-chest: the median of 24 exams in 6 months from 2025-01 to 2025-06 is 0.0064; medians"
+        " lie from 0.3 to 300. Check the unit. It looks like Gy: multiply by 1000."
+    )
+    assert [finding.split(",")[0] for finding in findings[1:]] == ["columns dlp_mgy_cm and ctdi_vol_mgy"]
+
+
+@pytest.mark.parametrize(
+    ("dose", "name", "finding"),
+    [
+        (-1.0, "aapm-96", "column effective_dose_msv: 1 values are outside 0 to 1000 mSv."),
+        (4e3, "aapm-96", "column effective_dose_msv: 1 values are outside 0 to 1000 mSv."),
+        (4.0, "my own", "column effective_dose_set: 'my own' is not known"),
+        (4.0, None, "columns effective_dose_msv and effective_dose_set: 1 rows have one without the other."),
+    ],
+)
+def test_an_effective_dose_is_of_a_known_set_and_possible(
+    tmp_path: Path, registry: Path, sites: tuple[Site, ...], export: Export, dose: float, name: str | None, finding: str
+) -> None:
+    one = ct_exams([400.0], effective_dose_msv=5.6, effective_dose_set="aapm-96")
+    site = sites[0]._replace(mart=write_mart(tmp_path / "one", one))
+    path = export(registry, site, kind="exams")
+    _, table = contents(path)
+    assert table.select(["effective_dose_msv", "effective_dose_set"]).to_pylist() == [
+        {"effective_dose_msv": 5.6, "effective_dose_set": "aapm-96"}
+    ]
+    (row,) = table.to_pylist()
+    wrong = pa.Table.from_pylist([{**row, "effective_dose_msv": dose, "effective_dose_set": name}], table.schema)
+    findings = refused(registry, resigned(path, site, wrong)).findings
+    assert findings[0].startswith(finding)
+
+
+def test_an_effective_dose_that_the_registry_would_refuse_is_not_sent(
+    tmp_path: Path, registry: Path, sites: tuple[Site, ...], export: Export
+) -> None:
+    doses = [(float("nan"), "aapm-96"), (4e3, "aapm-96"), (4.0, "my own"), (4.0, None), (4.0, "aapm-96")]
+    rows = [ct_exams([400.0], effective_dose_msv=dose, effective_dose_set=name) for dose, name in doses]
+    path = export(registry, sites[0]._replace(mart=write_mart(tmp_path / "m", pa.concat_tables(rows))), kind="exams")
+    _, table = contents(path)
+    assert sorted(table["effective_dose_msv"].to_pylist(), key=str) == [4.0, None, None, None, None]
+    assert sorted(table["effective_dose_set"].to_pylist(), key=str) == [None, None, None, None, "aapm-96"]
+    assert check(path, load_agreement(registry), NOW).manifest.rows == 5
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from doseatlas.analysis import stated_quantities
+from doseatlas.analysis.population import AGE_BANDS
 from doseatlas.exchange.tables import Kind, arrow_schema, bands, columns, unit_checks
 from doseatlas.reference import drl_sets
 from doseatlas.store.mart import SCHEMA
@@ -27,7 +28,9 @@ def test_every_column_of_exams_is_one_of_the_mart_with_its_type_and_none_tells_w
     for field in arrow_schema("exams"):
         if field.name not in OWN:
             assert SCHEMA.field(field.name).type == field.type
-    identifying = {"exam_id", "study_date", "procedure_text", "protocol", "height_cm", "radiopharmaceutical"}
+    texts = {"procedure_text", "indication", "protocol", "radiopharmaceutical"}
+    identifying = {"exam_id", "study_date", "height_cm"} | texts
+    assert identifying <= set(SCHEMA.names)
     assert not identifying & set(arrow_schema("exams").names)
     assert {quantity.name for quantity in stated_quantities()} <= set(arrow_schema("exams").names)
 
@@ -39,6 +42,15 @@ def test_bands_follow_each_other_without_gap_and_the_last_has_no_end(parameter: 
     assert found[-1].high is None
     for one, following in pairwise(found):
         assert one.high == following.low
+
+
+def test_every_band_of_age_lies_in_one_of_those_of_a_populations_dose() -> None:
+    for band in bands("age_years"):
+        inside = [
+            high is None if band.high is None else band.low >= low and (high is None or band.high <= high)
+            for low, high in AGE_BANDS
+        ]
+        assert sum(inside) == 1, band
 
 
 def test_every_published_level_lies_within_the_range_that_medians_are_checked_against() -> None:

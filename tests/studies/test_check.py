@@ -67,6 +67,13 @@ def test_the_study_that_these_tests_change_is_sound(tmp_path: Path) -> None:
         ('until = "2025-03"', 'until = "2024-03"', "period: until 2024-03 is before since 2025-01"),
         ('until = "2025-03"', 'until = "2025-13"', "period.until: "),
         ("required = true", "low = 9, high = 3", "variables, 'dlp_mgy_cm': low 9 is not below high 3"),
+        ("required = true", "high = nan", "variables, 'dlp_mgy_cm': high nan is no limit"),
+        ("required = true", "low = -inf, high = 3", "variables, 'dlp_mgy_cm': low -inf is no limit"),
+        (
+            "required = true",
+            "low = 1e9",
+            "'dlp_mgy_cm': low 1e+09 is not below high 20000, the high of the reference, as the study gives none",
+        ),
         ('answers = ["yes", "no"]', 'answers = ["yes"]', "questions, 'q': give at least two different answers"),
         (
             'quantity = "dlp_mgy_cm"',
@@ -109,11 +116,15 @@ def test_bands_that_overlap_lie_reversed_or_mix_age_and_weight_are_told(tmp_path
     young = '{ id = "young", name = "Young", parameter = "age_years", low = 0, high = 6 }'
     old = '{ id = "old", name = "Old", parameter = "age_years", low = 5, high = 15 }'
     light = '{ id = "light", name = "Light", parameter = "weight_kg", low = 5, high = 15 }'
+    endless = '{ id = "e", name = "E", parameter = "age_years", low = 5, high = inf }'
+    nowhere = '{ id = "n", name = "N", parameter = "age_years", low = nan, high = 5 }'
     reversed_ = '{ id = "r", name = "R", parameter = "age_years", low = 5, high = 1 }'
     asked = ("variables = [", 'variables = [{ column = "age_years" }, { column = "weight_kg" }, ')
     assert "'young' and 'old': the bands overlap" in problems(tmp_path, (one, f"{young}, {old}"), asked)
     assert "one is by age, one by weight" in problems(tmp_path, (one, f"{young}, {light}"), asked)
     assert "low 5.0 and high 1.0 are no band" in problems(tmp_path, (one, reversed_), asked)
+    assert "low 5.0 and high inf are no band" in problems(tmp_path, (one, endless), asked)
+    assert "low nan and high 5.0 are no band" in problems(tmp_path, (one, nowhere), asked)
     assert "use one kind" in problems(tmp_path, (one, f"{one}, {young}"), asked)
     assert "is by age_years, which is not among the variables" in problems(tmp_path, (one, young))
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import ibis
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,8 @@ import pytest
 from doseatlas.sheets import WorkbookRefused
 from doseatlas.store.mart import SCHEMA
 from doseatlas.studies import CollectRefused, Study, StudyError, collect, study_report, write_study_workbook
-from doseatlas.studies.schema import Disclosure, Period
+from doseatlas.studies.schema import Disclosure, Participant, Period, Phases, Variation
+from doseatlas.studies.sources import of_mart
 
 from .conftest import NOW
 
@@ -65,6 +67,20 @@ def test_each_exam_is_left_out_under_the_first_reason_that_holds(tmp_path: Path,
     }
 
 
+def test_a_study_of_corrected_doses_takes_what_the_certificates_of_a_mart_make_of_them(
+    tmp_path: Path, mart: Mart, study: Study
+) -> None:
+    rows = [chest(dlp_mgy_cm=100.0, ctdi_vol_mgy=5.0, dlp_corrected_mgy_cm=120.0)] * 12
+    corrected = msgspec.structs.replace(study, rules=msgspec.structs.replace(study.rules, dose_values="corrected"))
+    for rules, dlp, ctdi in ((study, 100.0, 5.0), (corrected, 120.0, 6.0)):
+        folder = tmp_path / rules.rules.dose_values
+        collect(rules, mart(rows), folder, participant="a", now=NOW)
+        kept = pq.read_table(folder / "a.parquet")
+        assert set(kept["dlp_mgy_cm"].to_pylist()) == {dlp}
+        assert kept["ctdi_vol_mgy"].to_pylist() == pytest.approx([ctdi] * 12)
+        assert study_report(rules, folder, now=NOW, version="1").dose_values == rules.rules.dose_values
+
+
 def test_only_what_the_study_asks_for_is_collected(tmp_path: Path, mart: Mart, study: Study) -> None:
     collect(study, mart([chest(procedure_text="SECRET", device="D7")]), tmp_path / "data", now=NOW)
     table = pq.read_table(tmp_path / "data" / "a.parquet")
@@ -95,6 +111,16 @@ def test_collecting_again_replaces_and_the_same_data_give_the_same_version(
     assert study_report(study, data, now=NOW, version="test").data_version != first.data_version
 
 
+def test_a_country_that_is_mended_in_the_study_file_is_mended_in_the_report(
+    tmp_path: Path, mart: Mart, study: Study
+) -> None:
+    report_of(study, mart, tmp_path / "data", {"a": (200, 20), "b": (300, 20), "c": (500, 20)})
+    mended = tuple(msgspec.structs.replace(one, country="AT") for one in study.participants)
+    report = study_report(msgspec.structs.replace(study, participants=mended), tmp_path / "data", now=NOW, version="x")
+    assert report.flow[-1].countries == 1
+    assert [[one.country for one in row.countries] for row in report.variation] == [["AT"], ["AT"]]
+
+
 def test_a_mart_of_several_facilities_is_shared_out_by_name(tmp_path: Path, mart: Mart, study: Study) -> None:
     folder = mart([chest(), chest(facility="b"), chest(facility="b"), chest(facility="elsewhere")])
     receipts = collect(study, folder, tmp_path / "data", now=NOW)
@@ -109,6 +135,90 @@ def test_a_mart_that_is_nobodys_is_refused(tmp_path: Path, mart: Mart, study: St
     with pytest.raises(CollectRefused, match="no participant 'z'"):
         collect(study, folder, tmp_path / "data", participant="z", now=NOW)
     assert not (tmp_path / "data").exists()
+
+
+def test_a_mart_of_another_participant_is_refused_as_it_would_count_twice(
+    tmp_path: Path, mart: Mart, study: Study
+) -> None:
+    with pytest.raises(CollectRefused, match="its facility 'b' is that of participant 'b', not of 'a'"):
+        collect(study, mart([chest(facility="b")]), tmp_path / "data", participant="a", now=NOW)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_mart_of_one_unknown_facility_is_taken_only_where_the_study_file_names_no_other(
+    tmp_path: Path, mart: Mart, study: Study
+) -> None:
+    folder = mart([chest(facility="General Hospital")])
+    (receipt,) = collect(study, folder, tmp_path / "data", participant="a", now=NOW)
+    assert (receipt.participant, receipt.facility) == ("a", "General Hospital")
+    named = tuple(msgspec.structs.replace(one, facility=f"{one.id} hospital") for one in study.participants)
+    with pytest.raises(CollectRefused, match="is 'General Hospital', but the study file says that participant 'a' is"):
+        collect(msgspec.structs.replace(study, participants=named), folder, tmp_path / "no", participant="a", now=NOW)
+    assert not (tmp_path / "no").exists()
+
+
+def test_one_limit_alone_leaves_out_too(tmp_path: Path, mart: Mart, study: Study) -> None:
+    phases = next(one for one in study.variables if one.column == "phase_count")
+    below = tuple(msgspec.structs.replace(one, low=2.0, high=None) if one is phases else one for one in study.variables)
+    folder = mart([chest(phase_count=1), chest(phase_count=2), chest(phase_count=None)])
+    (receipt,) = collect(msgspec.structs.replace(study, variables=below), folder, tmp_path / "data", now=NOW)
+    assert receipt.counted == 2
+    assert [one.reason for one in receipt.left_out] == ["number of scan phases below 2"]
+
+
+def test_what_the_ris_states_as_indication_decides_where_the_procedure_alone_would(template: Any) -> None:
+    made = template("haematuria-stones", SITES)
+    columns = ("procedure", "procedure_text", "protocol", "indication")
+    rows = [
+        ("ct-urography", "Urography", None, "Makrohämaturie"),
+        ("ct-urography", "Urography", None, "staging"),
+        ("ct-urography", "Urography", None, " "),
+        ("ct-urography", "Urography", None, None),
+        ("ct-abdomen-pelvis", "Abdomen", None, "Renal COLIC?"),
+        ("ct-abdomen-pelvis", "Abdomen stone", None, "fever"),
+        ("ct-abdomen-pelvis", "Abdomen", None, "fever"),
+        ("ct-abdomen-pelvis", "Abdomen", None, None),
+    ]
+    table = pa.table({name: [row[i] for row in rows] for i, name in enumerate(columns)})
+    found = of_mart(ibis.memtable(table), made).to_pyarrow().to_pylist()
+    assert [(row["exam"], row["other_indication"]) for row in found] == [
+        ("urography", False),
+        ("urography", True),
+        ("urography", False),
+        ("urography", False),
+        ("abdomen-pelvis", False),
+        ("abdomen-pelvis", False),
+        (None, False),
+        (None, False),
+    ]
+    # A mart from before the column says nothing of the indication: the procedure and the words decide.
+    found = of_mart(ibis.memtable(table.drop_columns(["indication"])), made).to_pyarrow().to_pylist()
+    assert [row["exam"] for row in found] == ["urography"] * 4 + [None, "abdomen-pelvis", None, None]
+    assert not any(row["other_indication"] for row in found)
+
+
+def test_the_indication_of_a_mart_leaves_out_and_never_leaves_the_mart(
+    tmp_path: Path, mart: Mart, template: Callable[..., Study]
+) -> None:
+    made = template("haematuria-stones", SITES)
+    said = ("Haematuria, Mr X", "Haematuria", "tumour staging")
+    rows = [chest(procedure="ct-urography", indication=text, procedure_text="Urography") for text in said]
+    (receipt,) = collect(made, mart(rows), tmp_path / "data", now=NOW)
+    assert receipt.counted == 2
+    assert [(one.reason, one.exams) for one in receipt.left_out] == [("indication is not of this examination", 1)]
+    assert "indication" not in pq.read_schema(tmp_path / "data" / "a.parquet").names
+
+
+def test_an_indication_of_another_exam_picked_in_a_workbook_is_left_out(
+    tmp_path: Path, template: Callable[..., Study], fill: Callable[..., Path]
+) -> None:
+    made = template("haematuria-stones", SITES)
+    workbook = tmp_path / "a.xlsx"
+    write_study_workbook(made, workbook, participant="a")
+    rows = [("urography", "2025-03", said, "adult", 32, 700.0, 2) for said in ("haematuria", "urinary stones")]
+    (receipt,) = collect(made, fill(workbook, {}, rows), tmp_path / "data", now=NOW)
+    assert receipt.counted == 1
+    assert [one.reason for one in receipt.left_out] == ["indication is not of this examination"]
 
 
 def test_a_filled_workbook_gives_what_a_mart_gives(
@@ -194,7 +304,7 @@ def test_a_file_that_a_site_collected_by_other_rules_is_refused(tmp_path: Path, 
     sent = tmp_path / "site" / "a.parquet"
     with pytest.raises(CollectRefused, match="do not count by this study file") as caught:
         collect(study, sent, tmp_path / "data", now=NOW)
-    assert caught.value.problems == ("1 exams: outside the study's period, or undated",)
+    assert caught.value.problems == ("1 exam: outside the study's period, or undated",)
     fewer = msgspec.structs.replace(study, variables=study.variables[:2])
     collect(fewer, mart([chest()]), tmp_path / "fewer", now=NOW)
     with pytest.raises(CollectRefused, match="its columns are not those of this study"):
@@ -202,7 +312,7 @@ def test_a_file_that_a_site_collected_by_other_rules_is_refused(tmp_path: Path, 
     assert not (tmp_path / "data").exists()
 
 
-def report_of(study: Study, mart: Mart, data: Path, levels: dict[str, tuple[float, int]]) -> Any:
+def report_of(study: Study, mart: Mart, data: Path, levels: Mapping[str, tuple[float, int]]) -> Any:
     rng = np.random.default_rng(3)
     for site, (level, n) in levels.items():
         doses = level * np.exp(rng.normal(0, 0.3, n))
@@ -227,6 +337,93 @@ def test_sites_and_countries_that_are_to_be_hidden_stand_nowhere_in_the_report(
     row = next(row for row in report.variation if row.quantity == "dlp_mgy_cm")
     assert row.fold is not None
     assert (row.sites, row.countries, row.smallest_place, row.largest_place) == ((), (), None, None)
+
+
+def test_where_sites_are_hidden_the_only_site_of_a_country_is_named_by_no_figure_of_the_country(
+    tmp_path: Path, mart: Mart, study: Study
+) -> None:
+    who = tuple(
+        Participant(id=one, country=country)
+        for one, country in (("a", "AT"), ("b", "JP"), ("c", "JP"), ("d", "JP"), ("e", "KE"))
+    )
+    between = tuple(Variation(quantity="dlp_mgy_cm", of=of) for of in ("sites", "countries"))
+    hidden = msgspec.structs.replace(
+        study, participants=who, results=between, disclosure=Disclosure(sites="hidden", minimum_sites=3)
+    )
+    levels = {"a": (110, 20), "b": (200, 20), "c": (300, 20), "d": (400, 20), "e": (2100, 20)}
+    report = report_of(hidden, mart, tmp_path / "data", levels)
+    sites, countries = report.variation
+    assert (sites.places, sites.smallest_place, sites.largest_place, sites.sites) == (5, None, None, ())
+    assert (countries.places, countries.exams, countries.countries_hidden) == (1, 60, 2)
+    for row in report.variation:
+        assert [(one.country, one.sites) for one in row.countries] == [("JP", 3)]
+    assert countries.smallest == countries.largest == countries.countries[0].value
+    assert (countries.fold, countries.quartile_ratio) == (None, None)  # of one country there is no variation
+    fewer = msgspec.structs.replace(
+        hidden, participants=tuple(msgspec.structs.replace(one, country=one.id.upper() * 2) for one in who)
+    )
+    countries = study_report(fewer, tmp_path / "data", now=NOW, version="test").variation[1]
+    assert countries.suppressed is not None
+    assert (countries.places, countries.exams, countries.median, countries.countries) == (None, None, None, ())
+
+
+def children(facility: str, *, adult: int, other: int) -> list[dict[str, Any]]:
+    child = {
+        "facility": facility,
+        "procedure": "ct-head",
+        "phantom_cm": 16,
+        "age_years": 7.0,
+        "ctdi_vol_mgy": 20.0,
+        "dlp_mgy_cm": 300.0,
+    }
+    return [{**child, "adult_protocol_on_child": i < adult} for i in range(adult + other)]
+
+
+@pytest.mark.parametrize(
+    ("by_site", "reason"),
+    [
+        ({"a": (1, 10), "b": (1, 10), "c": (1, 10)}, "fewer than 5 exams"),
+        ({"a": (10, 1), "b": (10, 1), "c": (10, 1)}, "fewer than 5 exams"),
+        ({"a": (6, 10), "b": (0, 10), "c": (0, 10)}, "fewer than 3 sites"),
+        ({"a": (0, 10), "b": (0, 10), "c": (0, 10)}, None),
+        ({"a": (2, 10), "b": (2, 10), "c": (2, 10)}, None),
+    ],
+)
+def test_children_on_adult_protocols_are_a_cell_of_their_own_that_may_be_too_small(
+    tmp_path: Path,
+    mart: Mart,
+    template: Callable[..., Study],
+    by_site: dict[str, tuple[int, int]],
+    reason: str | None,
+) -> None:
+    made = template("paediatric-ct", SITES)
+    rows = [row for site, (adult, other) in by_site.items() for row in children(site, adult=adult, other=other)]
+    collect(made, mart(rows), tmp_path / "data", now=NOW)
+    (row,) = study_report(made, tmp_path / "data", now=NOW, version="test").adult_protocol
+    assert row.split_suppressed == reason
+    assert (row.exams, row.sites) == (len(rows), 3)
+    used = sum(adult for adult, _ in by_site.values())
+    assert row.adult_protocol == (None if reason else used)
+    assert (row.share is None, row.sites_using is None) == (reason is not None,) * 2
+    assert row.ratio == (1.0 if used and not reason else None)
+
+
+def test_a_number_of_phases_at_too_few_sites_says_no_figure_in_any_form(
+    tmp_path: Path, mart: Mart, study: Study
+) -> None:
+    rows = [chest(facility=site) for site in "abc" for _ in range(10)] + [chest(phase_count=4)]
+    collect(study, mart(rows), tmp_path / "data", now=NOW)
+    report = study_report(study, tmp_path / "data", now=NOW, version="test")
+    shown = {row.phases: row for row in report.phases}
+    assert shown[1].exams == 30
+    assert shown[4].suppressed == "fewer than 3 sites"
+    assert (shown[4].sites, shown[4].exams, shown[4].share, shown[4].median) == (None,) * 4
+
+
+def test_a_study_of_phases_alone_counts_its_sites_as_analysed(tmp_path: Path, mart: Mart, study: Study) -> None:
+    alone = msgspec.structs.replace(study, results=tuple(r for r in study.results if isinstance(r, Phases)))
+    report = report_of(alone, mart, tmp_path / "data", {"a": (200, 20), "b": (300, 20), "c": (500, 20)})
+    assert (report.flow[-1].label, report.flow[-1].sites, report.flow[-1].exams) == ("analysed", 3, 60)
 
 
 def test_phantoms_are_never_put_together_where_the_study_fixes_none(tmp_path: Path, mart: Mart, study: Study) -> None:

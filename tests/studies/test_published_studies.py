@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from doseatlas.studies import Study, StudyReport, collect, study_report, write_study_workbook
+from doseatlas.studies import Receipt, Study, StudyReport, collect, study_report, write_study_workbook
+from doseatlas.studies.answers import answer_rows
+from doseatlas.studies.schema import Answers
 
 from .conftest import NOW
 
@@ -55,10 +57,11 @@ def test_paediatric_ct_varies_22_fold_between_sites_of_one_age_group_and_adult_p
                     }
                     for dose in doses(median, 11)
                 ]
-        # Children on an adult protocol of the head, at twice the median of the others, beside them.
+        # At 12 years, each child has a twin on an adult protocol, at the factor published for the part of the body.
         rows += [
-            {**row, "ctdi_vol_mgy": 2 * 30.0, "adult_protocol_on_child": True, "age_years": 14.9}
-            for row in rows[: 5 if i < 3 else 0]
+            {**row, "ctdi_vol_mgy": factor * row["ctdi_vol_mgy"], "adult_protocol_on_child": True}
+            for row in [one for one in rows if one["age_years"] == 12]
+            for factor in [1.5 if row["procedure"] == "ct-abdomen" else 2.0]
         ]
         sources.append((site, mart(rows)))
     report = report_of(study, sources, tmp_path / "data")
@@ -72,8 +75,12 @@ def test_paediatric_ct_varies_22_fold_between_sites_of_one_age_group_and_adult_p
     assert most.fold_low < 22 < most.fold_high
     assert {r.group for r in report.variation} == {"under-1", "1-to-5", "5-to-10", "10-to-15"}
     assert by_cell["head", "5-to-10", "ctdi_vol_mgy"].phantom_cm == 16
-    adult = next(r for r in report.adult_protocol if (r.exam, r.group) == ("head", "10-to-15"))
-    assert (adult.adult_protocol, adult.sites_using, adult.sites) == (15, 3, 12)
+    adult = {(r.exam, r.group): r for r in report.adult_protocol}
+    assert {adult[exam, "5-to-10"].adult_protocol for exam in ("head", "chest", "abdomen")} == {0}
+    for exam, factor in (("head", 2.0), ("chest", 2.0), ("abdomen", 1.5)):
+        row = adult[exam, "10-to-15"]
+        assert (row.adult_protocol, row.share, row.sites_using, row.sites) == (132, 0.5, 12, 12)
+        assert row.ratio == pytest.approx(factor)
 
 
 def test_stones_ct_varies_12_fold_between_countries_and_3_to_6_phases_cost_2_4_to_4_9_times_two(
@@ -85,6 +92,8 @@ def test_stones_ct_varies_12_fold_between_countries_and_3_to_6_phases_cost_2_4_t
     study = template("haematuria-stones", sites)
     # Urography: 20 % of exams in 2 phases, 80 % in 3 to 6; medians by the number of phases as published.
     by_phases = {2: (740, 8), 3: (1793, 10), 4: (2200, 10), 5: (2900, 6), 6: (3618, 6)}
+    # Routine abdomen and pelvis: 37 % of exams in one phase, 52 % in 3 to 5.
+    routine = {1: (676, 37), 2: (1100, 11), 3: (1574, 20), 4: (2200, 17), 5: (2945, 15)}
     sources = []
     for number, (site, country) in enumerate(sites):
         level = 219 * (2664 / 219) ** (countries.index(country) / 19)
@@ -99,11 +108,23 @@ def test_stones_ct_varies_12_fold_between_countries_and_3_to_6_phases_cost_2_4_t
                 {"facility": site, "procedure": "ct-urography", "dlp_mgy_cm": dose, "phase_count": phases}
                 for dose in doses(median, n)
             ]
+        if number % 2 == 0:
+            rows += [
+                {
+                    "facility": site,
+                    "procedure": "ct-abdomen-pelvis",
+                    "procedure_text": "Abdomen, haematuria",
+                    "dlp_mgy_cm": dose,
+                    "phase_count": phases,
+                }
+                for phases, (median, n) in routine.items()
+                for dose in doses(median, n)
+            ]
+            workbook = tmp_path / f"{site}.xlsx"
+            write_study_workbook(study, workbook, participant=site)
+            reduced = country in ("AT", "FI", "JP", "PL")
+            sources.append((site, fill(workbook, {"Is a reduced-dose": "yes" if reduced else "no"})))
         sources.append((site, mart(rows)))
-        workbook = tmp_path / f"{site}.xlsx"
-        write_study_workbook(study, workbook, participant=site)
-        reduced = country in ("AT", "FI", "JP", "PL") and number % 2 == 0
-        sources.append((site, fill(workbook, {"Is a reduced-dose": "yes" if reduced else "no"})))
     report = report_of(study, sources, tmp_path / "data")
 
     stones = next(r for r in report.variation if r.of == "countries")
@@ -114,10 +135,49 @@ def test_stones_ct_varies_12_fold_between_countries_and_3_to_6_phases_cost_2_4_t
     by_number = {r.phases: r for r in report.phases if r.exam == "urography"}
     assert by_number[2].median == pytest.approx(740, rel=0.02)
     assert [round(by_number[n].ratio or 0, 1) for n in (3, 6)] == [2.4, 4.9]
-    assert sum(r.share for n, r in by_number.items() if n >= 3) == pytest.approx(0.8)
+    assert sum(r.share or 0 for n, r in by_number.items() if n >= 3) == pytest.approx(0.8)
+    of_routine = {r.phases: r for r in report.phases if r.exam == "abdomen-pelvis"}
+    assert of_routine[1].median == pytest.approx(676, rel=0.02)
+    assert [of_routine[n].ratio for n in (3, 5)] == [
+        pytest.approx(1574 / 676, rel=0.02),
+        pytest.approx(2945 / 676, rel=0.02),
+    ]
+    assert of_routine[1].share == pytest.approx(0.37)
+    assert sum(of_routine[n].share or 0 for n in (3, 4, 5)) == pytest.approx(0.52)
     reduced_use = {(r.of, r.answer): (r.count, r.answered) for r in report.answers}
     assert reduced_use["countries", "yes"] == (4, 20)
-    assert reduced_use["participants", "yes"] == (4, 40)
+    assert reduced_use["participants", "yes"] == (4, 20)
+
+
+@pytest.mark.parametrize(
+    ("study_name", "question", "of", "yes", "answered", "percent"),
+    [
+        # The abstract counts institutions that answered, the brief countries: each has its own denominator.
+        ("haematuria-stones", "reduced-dose", "participants", 4, 13, 31),
+        ("haematuria-stones", "reduced-dose", "countries", 4, 20, 20),
+        # Published as "three quarters" and "less than one half" of the sites.
+        ("covid19-chest-ct", "severity", "participants", 42, 56, 75),
+        ("covid19-chest-ct", "initial-diagnosis", "participants", 27, 56, 48),
+    ],
+)
+def test_shares_are_of_those_that_answered(
+    template: Callable[..., Study], study_name: str, question: str, of: Any, yes: int, answered: int, percent: int
+) -> None:
+    study = template(study_name, [])
+    receipts = {
+        f"s{i}": Receipt(
+            study=study.id,
+            participant=f"s{i}",
+            country=f"C{i}",
+            answers={question: "yes" if i < yes else "no"} if i < answered else {},
+            collected_at=NOW,
+        )
+        for i in range(62)
+    }
+    found = {row.answer: row for row in answer_rows(study, receipts, Answers(questions=(question,), of=of))}
+    assert (found["yes"].count, found["yes"].answered) == (yes, answered)
+    assert round(100 * found["yes"].share) == percent
+    assert found["yes"].share + found["no"].share == pytest.approx(1)
 
 
 def test_covid_chest_ct_varies_10_fold_and_54_of_62_sites_in_28_of_34_countries_are_analysed(
@@ -182,6 +242,9 @@ def test_the_24_country_survey_of_legislation_returns_its_figures(
             "Is a quality assurance programme": "yes" if i < 10 else "partly" if i < 20 else "no",
             "Are DRLs": "yes" if i < 11 else "partly" if i < 21 else "no",
         }
+        # Published is "40 %" without a denominator, and no whole number of 24 countries is that: 20 answer here.
+        if i < 20:
+            answers["Is formal education"] = "yes" if i < 8 else "no"
         sources.append((country, fill(path, answers)))
     report = report_of(study, sources, tmp_path / "data")
 
@@ -193,11 +256,13 @@ def test_the_24_country_survey_of_legislation_returns_its_figures(
         ("qa-programme", "partly"): 10,
         ("drl", "yes"): 11,
         ("drl", "partly"): 10,
-        ("technologist-education", "yes"): 0,
+        ("technologist-education", "yes"): 8,
         ("technologist-education", "partly"): 0,
     }
     assert round(100 * found["medical-physicist", "yes"].share) == 42
+    assert round(100 * found["qa-programme", "yes"].share) == 42
     assert round(100 * found["drl", "yes"].share) == 46
     assert found["drl", "yes"].answered == 24
-    assert found["technologist-education", "yes"].answered == 0
+    assert found["technologist-education", "yes"].answered == 20
+    assert found["technologist-education", "yes"].share == pytest.approx(0.40)
     assert np.isclose(sum(found["drl", answer].share for answer in ("yes", "partly", "no")), 1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from doseatlas.alerts.measures import Measured, stated_text
+from doseatlas.alerts.measures import stated_text
 from doseatlas.alerts.rules import Rule
 from doseatlas.model import Exam, Record
 from doseatlas.reference import patient_groups, procedures
@@ -47,9 +47,7 @@ class Alert(Record, frozen=True, kw_only=True):
     implausible: bool = False
 
 
-def alert_of(
-    rule: Rule, measured: Measured, threshold: float, exam_id: str, row: Mapping[str, object], exam: Exam
-) -> Alert:
+def alert_of(rule: Rule, value: float, threshold: float, exam_id: str, row: Mapping[str, object], exam: Exam) -> Alert:
     """Make the alert of an exam that exceeds a threshold of a rule."""
     names = {one.id: one.name for one in procedures()}
     groups = {one.id: one.name for one in patient_groups()}
@@ -58,11 +56,11 @@ def alert_of(
         alert_id=_id(exam_id, rule.rule, repr(threshold)),
         rule=rule.rule,
         title=rule.title,
-        finding=_finding(rule, measured.value, threshold),
+        finding=_finding(rule, value, threshold),
         advice=rule.advice,
         source=rule.source,
         roles=rule.roles,
-        value=measured.value,
+        value=value,
         threshold=threshold,
         exam_id=exam_id,
         study_instance_uid=exam.study_instance_uid,

@@ -2,26 +2,28 @@
 
 A rule fires once for an exam and a threshold: of the thresholds that a value exceeds the highest counts, and it fires
 only where the rule has not fired for that exam at this threshold or a higher one. What adds up over a patient's exams
-fires only with the exam that takes it past a threshold. So merging, importing again and rebuilding raise nothing twice.
+fires once for the patient (``patients``). So merging, importing again and rebuilding raise nothing twice.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from functools import cache
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from doseatlas.alerts.alert import Alert, alert_of, delivery_id
-from doseatlas.alerts.measures import Facts, Levels, Measured, Other, measured, stated_text
+from doseatlas.alerts.measures import Facts, Levels, is_of_one_exam, measured, stated_text
+from doseatlas.alerts.patients import Raised, adding_rules, fired, total
 from doseatlas.alerts.recipients import Recipients
 from doseatlas.alerts.rules import Rule, Rules, rules_in_force
 from doseatlas.model import Record, SettingsError
 from doseatlas.reference import DEFAULT_DRL_SET, DrlSet, drl_sets, load_drl_csv
 from doseatlas.settings import Settings
-from doseatlas.store.alerts import AlertTables, NewAlert, PatientExams, StoredExam
+from doseatlas.store.alerts import AlertTables, Batch, NewAlert, PatientExam, StoredExam
 
 if TYPE_CHECKING:
     from doseatlas.store import Store
@@ -69,33 +71,70 @@ class Watch:
             tables.forget_due()
             return 0
         since = now.date() - dt.timedelta(days=self._settings.not_older_than_days)
-        return tables.judge_due(self._judge, since=since, now=now)
+        across = self._settings.patient_ids == "shared"
+        judge = partial(self._judge, since=since)
+        return tables.judge_due(judge, since=since, now=now, across_facilities=across)
 
     def rehearse(self, store: Store, since: dt.date, until: dt.date) -> list[RehearsedRule]:
         """Return how often each threshold would have fired for the exams of studies from ``since`` to ``until``.
+
+        What was raised for earlier exams is known; what was raised for those of the period is not, and they are taken
+        to have arrived as they were made.
 
         Raises:
             StoreError: the store cannot be read.
 
         """
         counts = {id(rule): _Count(rule) for rule in self._rules.rows}
-        for exam, history in AlertTables(store.database).between(since, until):
-            facts = _facts(exam, history, self._levels)
-            for rule in _rules_for(self._rules, facts):
-                counts[id(rule)].add(rule, measured(rule, facts))
+        across = self._settings.patient_ids == "shared"
+        for batch in AlertTables(store.database).between(since, until, across_facilities=across):
+            for exam in batch.exams:
+                facts = Facts(exam.row, exam.exam, self._levels)
+                for rule in _rules_for(self._rules, facts):
+                    value = measured(rule, facts)
+                    counts[id(rule)].add(value is not None, None if value is None else rule.exceeded(value))
+            for patient in batch.patients():
+                self._rehearse_patient(batch, patient, since.isoformat(), until.isoformat(), counts)
         weeks = ((until - since).days + 1) / 7
         return [row for count in counts.values() for row in count.rows(weeks)]
 
-    def _judge(self, exam: StoredExam, history: PatientExams, raised: dict[str, float]) -> list[NewAlert]:
-        facts = _facts(exam, history, self._levels)
+    def _rehearse_patient(
+        self, batch: Batch, patient: list[PatientExam], since: str, until: str, counts: Mapping[int, _Count]
+    ) -> None:
+        """Count what would have fired with the exams of a patient that are in the batch."""
+        period = {exam.exam_id for exam in patient if since <= exam.study_date <= until}
+        before = [exam.exam_id for exam in patient if exam.study_date < since]
+        raised = [Raised(*one) for one in batch.raised_for(before)]
+        found = {(one.exam_id, id(one.rule)): one for one in fired(self._rules, patient, raised, period, since)}
+        in_batch = {exam.exam_id for exam in batch.exams}
+        for exam in patient:
+            if exam.exam_id in in_batch:
+                for rule in adding_rules(self._rules, exam.row):
+                    one = found.get((exam.exam_id, id(rule)))
+                    counts[id(rule)].add(total(rule, [exam]) is not None, one.threshold if one else None)
+
+    def _judge(self, batch: Batch, since: dt.date) -> list[NewAlert]:
+        found = []
+        for exam in batch.exams:
+            found += self._judge_exam(exam, batch.raised.get(exam.exam_id, {}))
+        for patient in batch.patients():
+            raised = [Raised(*one) for one in batch.raised_for([exam.exam_id for exam in patient])]
+            due = {exam.exam_id for exam in patient if exam.is_due}
+            for one in fired(self._rules, patient, raised, due, since.isoformat()):
+                exam = batch.exam(one.exam_id)
+                alert = alert_of(one.rule, one.value, one.threshold, exam.exam_id, exam.row, exam.exam)
+                found.append(self._new(alert))
+        return found
+
+    def _judge_exam(self, exam: StoredExam, raised: Mapping[str, float]) -> list[NewAlert]:
+        facts = Facts(exam.row, exam.exam, self._levels)
         found = []
         for rule in _rules_for(self._rules, facts):
-            found_value = measured(rule, facts)
-            threshold = exceeded(rule, found_value)
-            if found_value is None or threshold is None or threshold <= raised.get(rule.rule, -1.0):
+            value = measured(rule, facts)
+            threshold = None if value is None else rule.exceeded(value)
+            if value is None or threshold is None or threshold <= raised.get(rule.rule, -1.0):
                 continue
-            alert = alert_of(rule, found_value, threshold, exam.exam_id, exam.row, exam.exam)
-            found.append(self._new(alert))
+            found.append(self._new(alert_of(rule, value, threshold, exam.exam_id, exam.row, exam.exam)))
         return found
 
     def _new(self, alert: Alert) -> NewAlert:
@@ -107,14 +146,6 @@ class Watch:
         return NewAlert(alert.alert_id, alert.exam_id, alert.rule, alert.threshold, data, deliveries)
 
 
-def exceeded(rule: Rule, found: Measured | None) -> float | None:
-    """Return the highest threshold that a value exceeds, and that was not exceeded without this exam."""
-    if found is None:
-        return None
-    passed = [one for one in rule.thresholds if one < found.value and (found.before is None or found.before <= one)]
-    return max(passed, default=None)
-
-
 class _Count:
     """Counts what a row of the rules would have done."""
 
@@ -123,10 +154,9 @@ class _Count:
         self._exams = self._known = 0
         self._fired = dict.fromkeys(rule.thresholds, 0)
 
-    def add(self, rule: Rule, found: Measured | None) -> None:
+    def add(self, known: bool, threshold: float | None) -> None:
         self._exams += 1
-        self._known += found is not None
-        threshold = exceeded(rule, found)
+        self._known += known
         if threshold is not None:
             self._fired[threshold] += 1
 
@@ -149,16 +179,11 @@ class _Count:
         ]
 
 
-def _facts(exam: StoredExam, history: PatientExams, levels: Levels) -> Facts:
-    @cache
-    def others() -> list[Other]:
-        return [Other(one.study_date, one.row) for one in history.others(exam.exam_id)]
-
-    return Facts(exam.row, exam.exam, exam.study_date, others, levels)
-
-
 def _rules_for(rules: Rules, facts: Facts) -> list[Rule]:
-    return rules.for_exam(facts.exam.kind, stated_text(facts.row, "procedure"), stated_text(facts.row, "patient_group"))
+    """Return the rows of the rules that look at an exam by itself."""
+    row = facts.row
+    found = rules.for_exam(facts.exam.kind, stated_text(row, "procedure"), stated_text(row, "patient_group"))
+    return [rule for rule in found if is_of_one_exam(rule)]
 
 
 def _drl_set(settings: Settings) -> DrlSet:

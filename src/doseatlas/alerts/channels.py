@@ -1,7 +1,8 @@
 """How does a message leave? By mail (SMTP with TLS) or to a webhook (HTTP POST of JSON, signed). One attempt each.
 
-A receiver can tell a repetition: a message keeps its id (``Message-ID``, ``X-DoseAtlas-Delivery``) however often it is
-tried. It can be sent again where a process died after the receiver took it and before the store knew.
+A receiver can tell a repetition: a message keeps its id (``Message-ID``; ``X-DoseAtlas-Delivery`` and
+``Idempotency-Key``) however often it is tried. It can be sent again where a process died after the receiver took it and
+before the store knew.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import hashlib
 import hmac
 import http.client
 import smtplib
-import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from doseatlas.network import client_context
 from doseatlas.settings import MailSettings
 
 TIMEOUT_SECONDS = 10.0
@@ -36,6 +37,7 @@ def send_mail(settings: MailSettings, to: str, subject: str, text: str, message_
 
     Raises:
         NotDelivered: the server cannot be reached, is not to be trusted, or does not take the message.
+        SettingsError: ``trusted_certificates`` cannot be used.
 
     """
     message = EmailMessage()
@@ -55,10 +57,7 @@ def send_mail(settings: MailSettings, to: str, subject: str, text: str, message_
 def _connect(settings: MailSettings) -> smtplib.SMTP:
     if settings.security == "none":
         return smtplib.SMTP(settings.host, settings.port, timeout=TIMEOUT_SECONDS)
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.trusted_certificates:
-        context.load_verify_locations(Path(settings.trusted_certificates).expanduser())
+    context = client_context("[alerts.mail]", settings.trusted_certificates)
     if settings.security == "tls":
         return smtplib.SMTP_SSL(settings.host, settings.port, timeout=TIMEOUT_SECONDS, context=context)
     server = smtplib.SMTP(settings.host, settings.port, timeout=TIMEOUT_SECONDS)
@@ -82,9 +81,12 @@ def post_webhook(url: str, secret: bytes, message: Mapping[str, Any], delivery: 
     request.add_header("Content-Type", "application/json")
     request.add_header("User-Agent", "DoseAtlas")
     request.add_header("X-DoseAtlas-Delivery", delivery)
+    request.add_header("Idempotency-Key", f'"{delivery}"')  # as gateways know it
     request.add_header("X-DoseAtlas-Timestamp", timestamp)
     request.add_header("X-DoseAtlas-Signature", signature(secret, timestamp, body))
-    opener = urllib.request.build_opener(_NoRedirect)
+    opener = urllib.request.build_opener(
+        _NoRedirect, urllib.request.HTTPSHandler(context=client_context("The webhook"))
+    )
     try:
         with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
             answer.read(_MOST_READ)

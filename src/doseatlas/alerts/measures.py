@@ -1,13 +1,14 @@
-"""How much of what a rule looks at does this exam have? One function for each measure of the table of rules.
+"""How much of what a rule looks at does this exam have? One function for each measure of a single exam.
+
+What adds up over a patient's exams is in ``patients``.
 
 A measure is ``None`` where the exam does not tell it: unknown is never 0, and a rule on it does not fire.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import NamedTuple
 
@@ -19,28 +20,12 @@ MartRow = Mapping[str, object]
 _PER_ACQUISITION = "acquisition"
 
 
-class Other(NamedTuple):
-    """Another exam of the same patient."""
-
-    study_date: str
-    row: MartRow
-
-
 class Facts(NamedTuple):
-    """What is known of an exam: its row in the mart, all of it, and how to come by the patient's other exams."""
+    """What is known of an exam: its row in the mart, all of it, and the reference levels."""
 
     row: MartRow
     exam: Exam
-    study_date: str
-    others: Callable[[], Sequence[Other]]
     levels: Levels
-
-
-class Measured(NamedTuple):
-    """The value of an exam, and what it was without this exam, where the measure adds up over exams."""
-
-    value: float
-    before: float | None = None
 
 
 class Levels:
@@ -59,18 +44,22 @@ class Levels:
         return max((one.value for one in rows if one.phantom_cm is None or one.phantom_cm == phantom), default=None)
 
 
-def measured(rule: Rule, facts: Facts) -> Measured | None:
+def is_of_one_exam(rule: Rule) -> bool:
+    """Return whether a rule looks at an exam by itself."""
+    return rule.measure in _MEASURES
+
+
+def measured(rule: Rule, facts: Facts) -> float | None:
     """Return what a rule looks at, in the unit of its quantity, or ``None`` where the exam does not tell it."""
     found = _MEASURES[rule.measure](rule, facts)
-    return found if found is not None and isfinite(found.value) else None
+    return found if found is not None and isfinite(found) else None
 
 
-def _value(rule: Rule, facts: Facts) -> Measured | None:
-    value = _number(facts.row, rule.quantity)
-    return None if value is None else Measured(value)
+def _value(rule: Rule, facts: Facts) -> float | None:
+    return stated_number(facts.row, rule.quantity)
 
 
-def _scan_over_notification(rule: Rule, facts: Facts) -> Measured | None:
+def _scan_over_notification(rule: Rule, facts: Facts) -> float | None:
     """Return the largest multiple of its own notification value that a scan reached."""
     limit = rule.quantity.replace("_mgy", "_notification_mgy")
     ratios = [
@@ -78,10 +67,10 @@ def _scan_over_notification(rule: Rule, facts: Facts) -> Measured | None:
         for event in facts.exam.events
         if (value := _stated(event, rule.quantity)) is not None and (bound := _stated(event, limit))
     ]
-    return Measured(max(ratios)) if ratios else None
+    return max(ratios, default=None)
 
 
-def _exam_over_alert(rule: Rule, facts: Facts) -> Measured | None:
+def _exam_over_alert(rule: Rule, facts: Facts) -> float | None:
     """Return the multiple of the lowest alert value stated that the exam reached.
 
     DLP adds up over scans on one phantom; of CTDIvol the largest of one scan is taken, since what two scans add up to
@@ -97,63 +86,25 @@ def _exam_over_alert(rule: Rule, facts: Facts) -> Measured | None:
     if not bounds or not by_phantom:
         return None
     together = sum if rule.quantity == "dlp_mgy_cm" else max
-    return Measured(max(together(values) for values in by_phantom.values()) / min(bounds))
+    return max(together(values) for values in by_phantom.values()) / min(bounds)
 
 
-def _drl_multiple(rule: Rule, facts: Facts) -> Measured | None:
-    value = _number(facts.row, rule.quantity)
+def _drl_multiple(rule: Rule, facts: Facts) -> float | None:
+    value = stated_number(facts.row, rule.quantity)
     level = facts.levels.highest(facts.row, rule.quantity)
-    return None if value is None or level is None else Measured(value / level)
+    return None if value is None or level is None else value / level
 
 
-def _count(rule: Rule, facts: Facts) -> Measured | None:
-    """Return how many exams of the same procedure the patient had in the window that ends with this one."""
-    procedure = facts.row.get("procedure")
-    if procedure is None or not facts.study_date:
-        return None
-    same = sum(one.row.get("procedure") == procedure for one in _within(rule, facts))
-    return Measured(float(same + 1), float(same))
-
-
-def _sum(rule: Rule, facts: Facts) -> Measured | None:
-    """Return the sum over the patient's exams; those that do not state the quantity are left out, not counted as 0."""
-    own = _number(facts.row, rule.quantity)
-    if own is None or (rule.window_days is not None and not facts.study_date):
-        return None
-    before = sum(value for one in _within(rule, facts) if (value := _number(one.row, rule.quantity)) is not None)
-    return Measured(before + own, before)
-
-
-_MEASURES: dict[Measure, Callable[[Rule, Facts], Measured | None]] = {
+_MEASURES: dict[Measure, Callable[[Rule, Facts], float | None]] = {
     "value": _value,
     "scan-over-notification": _scan_over_notification,
     "exam-over-alert": _exam_over_alert,
     "drl-multiple": _drl_multiple,
-    "count": _count,
-    "sum": _sum,
 }
 
 
-def _within(rule: Rule, facts: Facts) -> list[Other]:
-    """Return the patient's other exams in the window that ends with this exam; all of them where there is no window."""
-    if rule.window_days is None:
-        return list(facts.others())
-    last = _day(facts.study_date)
-    if last is None:
-        return []
-    first = last - dt.timedelta(days=min(rule.window_days - 1, last.toordinal() - 1))
-    days = ((one, _day(one.study_date)) for one in facts.others())
-    return [one for one, day in days if day is not None and first <= day <= last]
-
-
-def _day(text: str) -> dt.date | None:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def _number(row: MartRow, quantity: str) -> float | None:
+def stated_number(row: MartRow, quantity: str) -> float | None:
+    """Return a number of an exam's row in the mart."""
     value = row.get(quantity)
     return float(value) if isinstance(value, int | float) else None
 

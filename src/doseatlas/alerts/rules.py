@@ -70,6 +70,10 @@ class Rule(Record, frozen=True, kw_only=True):
     advice: str
     source: str
 
+    def exceeded(self, value: float) -> float | None:
+        """Return the highest threshold that a value exceeds."""
+        return max((one for one in self.thresholds if one < value), default=None)
+
     def shown(self, value: float) -> str:
         """Return a value with its unit as people read it."""
         return f"{value / self.per_shown_unit:.4g} {self.shown_unit}".strip()

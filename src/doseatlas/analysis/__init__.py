@@ -23,9 +23,11 @@ from doseatlas.analysis.results import (
     HighDevice,
     MonthlyValue,
     Outlier,
+    PregnantExam,
     ReferenceLevel,
     Selection,
     SkinDoseExam,
+    SkinDosePatient,
     Standing,
     TypicalValue,
     Verdict,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from doseatlas.analysis.mart import mart_table
     from doseatlas.analysis.outlier import outliers
     from doseatlas.analysis.quality import data_quality
+    from doseatlas.analysis.repeated import skin_patients
     from doseatlas.analysis.tables import Quantity, quantities, stated_quantities
     from doseatlas.analysis.trend import trends
     from doseatlas.analysis.typical import typical_values, typical_values_table
@@ -56,10 +59,12 @@ __all__ = [
     "HighDevice",
     "MonthlyValue",
     "Outlier",
+    "PregnantExam",
     "Quantity",
     "ReferenceLevel",
     "Selection",
     "SkinDoseExam",
+    "SkinDosePatient",
     "Standing",
     "TypicalValue",
     "Verdict",
@@ -69,6 +74,7 @@ __all__ = [
     "mart_table",
     "outliers",
     "quantities",
+    "skin_patients",
     "stated_quantities",
     "trends",
     "typical_values",
@@ -83,6 +89,7 @@ _HOMES = {
     "mart_table": "mart",
     "outliers": "outlier",
     "quantities": "tables",
+    "skin_patients": "repeated",
     "stated_quantities": "tables",
     "trends": "trend",
     "typical_values": "typical",

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from doseatlas.analysis.attention import first_reasons, standing, what_to_look_at
-from doseatlas.analysis.corrected import with_calibration, with_corrected_values
+from doseatlas.analysis.corrected import counted_as, with_calibration
 from doseatlas.analysis.device import devices_of
 from doseatlas.analysis.dose_values import countable_doses
 from doseatlas.analysis.histogram import distributions_of_doses
 from doseatlas.analysis.mart import chosen, countable, mart_table
 from doseatlas.analysis.outlier import outliers_of_doses
+from doseatlas.analysis.pregnancy import pregnant_exams
 from doseatlas.analysis.quality import data_quality
 from doseatlas.analysis.reference_levels import LevelSet, ReferenceLevels
 from doseatlas.analysis.results import DoseValues, FacilityReport, Selection, TypicalValue
@@ -60,22 +61,16 @@ def facility_report(
     Sources of the definitions: ``docs/statistics.md``.
 
     """
-    table = mart_table(mart_dir)
-    if dose_values == "corrected":
-        table = with_corrected_values(table)
+    table = counted_as(mart_table(mart_dir), dose_values)
     exams = chosen(table, selection)
     overview = _overview(exams)
     facility = selection.facility or _facility_name(overview)
-    levels = ReferenceLevels(drl_set)
     # The doses that count are fetched from the files once; the queries below share them.
     doses = table.get_backend().create_table("counted_doses", countable_doses(table, selection), temp=True)
-    typical = typical_of_doses(doses, by=None, levels=levels)
-    device_values = typical_of_doses(doses, by="device", levels=levels)
-    if dose_values == "corrected":
-        typical = with_calibration(table, selection, typical)
-        device_values = with_calibration(table, selection, device_values)
+    typical, device_values = _typical(table, selection, doses, ReferenceLevels(drl_set), dose_values)
     found = outliers_of_doses(doses, countable(exams), typical)
     skin = skin_doses(exams)
+    pregnant = pregnant_exams(exams)
     quality = data_quality(table, selection, refused=refused, ignored=ignored)
     return FacilityReport(
         title=title or f"Patient dose report: {facility}",
@@ -87,10 +82,7 @@ def facility_report(
         last_date=overview["last_date"],
         exam_count=overview["exams"],
         device_count=overview["devices"],
-        drl_set=drl_set.id if drl_set else "",
-        drl_name=f"{drl_set.country} {drl_set.year}" if drl_set else "",
-        drl_authority=drl_set.authority if drl_set else "",
-        drl_level=drl_set.level if drl_set else "",
+        **_set_named(drl_set),
         standing=standing(typical),
         findings=what_to_look_at(typical, device_values, found, quality),
         typical_values=typical,
@@ -103,10 +95,39 @@ def facility_report(
         outlier_reasons=first_reasons(found.worst),
         skin_doses=skin.largest,
         skin_trigger_count=skin.triggered,
+        skin_implausible=skin.implausible,
+        pregnant=pregnant.latest,
+        pregnant_count=pregnant.total,
         quality=quality,
         sources=_sources(typical, device_values, bool(skin.largest)),
         version=version,
     )
+
+
+def _typical(
+    table: ibis.Table, selection: Selection, doses: ibis.Table, levels: ReferenceLevels, dose_values: DoseValues
+) -> tuple[tuple[TypicalValue, ...], tuple[TypicalValue, ...]]:
+    """Return the typical values of all devices together and of each device."""
+    together = typical_of_doses(doses, by=None, levels=levels)
+    each = typical_of_doses(doses, by="device", levels=levels)
+    if dose_values == "stated":
+        return together, each
+    return (
+        with_calibration(table, selection, together),
+        with_calibration(table, selection, each, by="device"),
+    )
+
+
+def _set_named(drl_set: LevelSet | None) -> dict[str, Any]:
+    """Return what the report says of the set of levels; empty words for none."""
+    if drl_set is None:
+        return dict.fromkeys(("drl_set", "drl_name", "drl_authority", "drl_level"), "")
+    return {
+        "drl_set": drl_set.id,
+        "drl_name": f"{drl_set.country} {drl_set.year}",
+        "drl_authority": drl_set.authority,
+        "drl_level": drl_set.level,
+    }
 
 
 def _overview(exams: ibis.Table) -> dict[str, Any]:

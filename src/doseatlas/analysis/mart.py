@@ -10,12 +10,12 @@ import glob
 import math
 import os
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from doseatlas.analysis.results import Selection
-from doseatlas.analysis.tables import quantities
+from doseatlas.analysis.tables import quantities, stated_quantities
 from doseatlas.model import StoreError
 from doseatlas.store.mart_schema import EXAM_COLUMNS
 
@@ -149,18 +149,27 @@ def chosen(exams: ibis.Table, selection: Selection) -> ibis.Table:
 
 
 def countable(exams: ibis.Table) -> ibis.Table:
-    """Return the exams that statistics count: with plausible doses, of a known procedure and patient group."""
-    return exams.filter(has_plausible_doses(exams), exams.procedure.notnull(), exams.patient_group.notnull())
+    """Return the exams that statistics count: with plausible doses, of a known procedure and patient group.
+
+    A derived dose that is no finite number is not known: null. The exam counts all the same for what it states.
+    """
+    counted = exams.filter(has_plausible_doses(exams), exams.procedure.notnull(), exams.patient_group.notnull())
+    derived = [counted[one.name] for one in quantities() if one.derived and one.name in counted.columns]
+    return counted.mutate(**{dose.get_name(): _is_finite([dose]).ifelse(dose, None) for dose in derived})
 
 
 def has_plausible_doses(exams: ibis.Table) -> ibis.BooleanColumn:
-    """Return whether each exam's doses may be counted: plausible, as the mart says, and all of them finite numbers.
+    """Return whether each exam's doses may be counted: plausible, as the mart says, and all stated ones finite."""
+    stated = [exams[quantity.name] for quantity in stated_quantities() if quantity.name in exams.columns]
+    return exams.plausible.fill_null(False) & _is_finite(stated)
 
-    A mart from elsewhere may hold NaN or infinity. Engines take NaN for the greatest number, so one comparison finds
-    both. What is compared is no column of the files: of these DuckDB believes the statistics, which do not know NaN.
+
+def _is_finite(doses: Sequence[ibis.Column]) -> ibis.BooleanColumn:
+    """Return whether none of some doses is NaN or infinite, as a mart from elsewhere may hold them.
+
+    Engines take NaN for the greatest number, so one comparison finds both. What is compared is no column of the files:
+    of these DuckDB believes the statistics, which do not know NaN.
     """
     import ibis
 
-    doses = [exams[quantity.name] for quantity in quantities() if quantity.name in exams.columns]
-    greatest = ibis.greatest(ibis.literal(0.0), *doses)
-    return exams.plausible.fill_null(False) & (greatest < math.inf)
+    return ibis.greatest(ibis.literal(0.0), *doses) < math.inf

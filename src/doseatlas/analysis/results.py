@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from typing import Literal
 
+from doseatlas.dosimetry.skin import ProcedureDose
 from doseatlas.model import Record
 
 Verdict = Literal["above", "within", "too few", "no reference level"]
@@ -114,6 +115,7 @@ class SkinDoseExam(Record, frozen=True, kw_only=True):
     """An exam with its calculated peak skin dose, or why it has none, and the highest trigger that it reaches.
 
     ``trigger`` is a level of ``dosimetry.skin_triggers()``, ``trigger_quantities`` are the columns that reach it.
+    ``times_median`` is its air kerma over the median of its procedure, where that is doubtfully large.
     """
 
     exam_id: str
@@ -128,6 +130,7 @@ class SkinDoseExam(Record, frozen=True, kw_only=True):
     peak_skin_dose_missing: str | None = None
     trigger: str | None = None
     trigger_quantities: tuple[str, ...] = ()
+    times_median: float | None = None
 
     @property
     def interval_mgy(self) -> tuple[float | None, float | None]:
@@ -137,6 +140,37 @@ class SkinDoseExam(Record, frozen=True, kw_only=True):
             return None, None
         factor = math.exp(2 * uncertainty / peak)
         return peak / factor, peak * factor
+
+
+class SkinDosePatient(Record, frozen=True, kw_only=True):
+    """A patient with several procedures: the skin dose that they add up to, and each of them; no identity.
+
+    ``number`` counts the patients of the report. ``missing`` says why there is no sum; ``notes`` what weakens it.
+    """
+
+    number: int
+    procedures: tuple[ProcedureDose, ...]
+    reference_air_kerma_mgy: float
+    peak_mgy: float | None = None
+    interval_mgy: tuple[float, float] | None = None
+    missing: str | None = None
+    notes: tuple[str, ...] = ()
+    trigger: str | None = None
+
+
+class PregnantExam(Record, frozen=True, kw_only=True):
+    """An exam of a patient who is stated to be pregnant, or possibly so, with the doses that it states; no identity."""
+
+    exam_id: str
+    study_date: dt.date | None = None
+    device: str | None = None
+    procedure: str | None = None
+    pregnancy_status: str
+    dlp_mgy_cm: float | None = None
+    ctdi_vol_mgy: float | None = None
+    phantom_cm: int | None = None
+    kap_gy_cm2: float | None = None
+    administered_activity_mbq: float | None = None
 
 
 class Distribution(Record, frozen=True, kw_only=True):
@@ -240,7 +274,9 @@ class FacilityReport(Record, frozen=True, kw_only=True):
     ("national DRL"), ``findings`` what to look at first. ``dose_values``: whether the figures count what the devices
     state, or that corrected by calibration certificates.
     ``outlier_reasons`` counts the likeliest reason of each exam in ``outliers``. ``skin_doses`` are the largest ones,
-    ``skin_trigger_count`` is the number of exams that reach a trigger.
+    ``skin_trigger_count`` is the number of exams that reach a trigger, ``skin_implausible`` are exams that would be
+    among them, but whose dose is out of physical range. ``skin_patients`` had several procedures. ``pregnant`` are
+    exams of patients stated pregnant or possibly so, the latest first, ``pregnant_count`` how many there are.
     """
 
     title: str
@@ -268,6 +304,10 @@ class FacilityReport(Record, frozen=True, kw_only=True):
     outlier_reasons: tuple[CountOf, ...] = ()
     skin_doses: tuple[SkinDoseExam, ...] = ()
     skin_trigger_count: int = 0
+    skin_implausible: tuple[str, ...] = ()
+    skin_patients: tuple[SkinDosePatient, ...] = ()
+    pregnant: tuple[PregnantExam, ...] = ()
+    pregnant_count: int = 0
     quality: DataQuality
     sources: tuple[str, ...] = ()
     version: str

@@ -151,6 +151,33 @@ def transfer_event(
     )
 
 
+def context_event(*, peer: str, address: str, batch: str, values: int, changes: int) -> AuditEvent:
+    """Return the event of values that the RIS has sent for exams, as one of the statements of a batch."""
+    details = {"statements": str(values), "values changed": str(changes)}
+    taken = Subject(id=batch, type_code=_SYSTEM_OBJECT, role=_JOB, id_type=_OBJECT, details=details)
+    return AuditEvent(
+        event="context-taken",
+        participants=(
+            Participant(user=peer, is_requestor=True, role=SOURCE, address=address),
+            Participant(user="DoseAtlas", role=DESTINATION),
+        ),
+        subjects=(taken, _NO_PATIENT),
+    )
+
+
+def refused_peer_event(caller: str, address: str, why: str) -> AuditEvent:
+    """Return the event of a peer that was not let in (PS3.15 A.5.3.11, Node Authentication)."""
+    return AuditEvent(
+        event="peer-refused",
+        participants=(
+            Participant(user=caller or "<none>", is_requestor=True, role=SOURCE, address=address),
+            Participant(user="DoseAtlas", role=DESTINATION),
+        ),
+        outcome=MINOR_FAILURE,
+        description=why,
+    )
+
+
 def query_event(*, peer: str, address: str, query: str) -> AuditEvent:
     """Return the event of a query that this program has sent to a peer (PS3.15 A.5.3.10)."""
     asked = Subject(id=peer, type_code=_SYSTEM_OBJECT, role=_REPORT, id_type=_OBJECT, details={"query": query})

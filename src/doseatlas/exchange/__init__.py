@@ -23,7 +23,8 @@ from doseatlas.exchange.records import (
 
 if TYPE_CHECKING:
     from doseatlas.exchange.keys import load_key, make_key, public_text
-    from doseatlas.exchange.merge import facility_cell, write_merged
+    from doseatlas.exchange.levels import LevelsAsked, registry_levels
+    from doseatlas.exchange.merge import Merged, facility_cell, is_merged, merged_exams, write_merged
     from doseatlas.exchange.registry import check, load_agreement, submit
     from doseatlas.exchange.release import make_release, release_cells
     from doseatlas.exchange.sketch import make_sketch, read_sketch
@@ -33,7 +34,9 @@ __all__ = [
     "Accepted",
     "Agreement",
     "ExchangeError",
+    "LevelsAsked",
     "Manifest",
+    "Merged",
     "Release",
     "ReleaseCell",
     "Sender",
@@ -43,31 +46,39 @@ __all__ = [
     "export_nation",
     "export_withdrawal",
     "facility_cell",
+    "is_merged",
     "load_agreement",
     "load_key",
     "make_key",
     "make_release",
     "make_sketch",
+    "merged_exams",
     "public_text",
     "read_sketch",
+    "registry_levels",
     "release_cells",
     "submit",
     "write_merged",
 ]
 
 _HOMES = {
+    "LevelsAsked": "levels",
+    "Merged": "merge",
     "check": "registry",
     "export_facility": "submitting",
     "export_nation": "submitting",
     "export_withdrawal": "submitting",
     "facility_cell": "merge",
+    "is_merged": "merge",
     "load_agreement": "registry",
     "load_key": "keys",
     "make_key": "keys",
     "make_release": "release",
     "make_sketch": "sketch",
+    "merged_exams": "merge",
     "public_text": "keys",
     "read_sketch": "sketch",
+    "registry_levels": "levels",
     "release_cells": "release",
     "submit": "registry",
     "write_merged": "merge",

@@ -14,7 +14,7 @@ from doseatlas.analysis.mart import countable
 from doseatlas.exchange.keys import code_for
 from doseatlas.exchange.records import Agreement, ExchangeError
 from doseatlas.exchange.sketch import make_sketch
-from doseatlas.exchange.tables import arrow_schema, bands
+from doseatlas.exchange.tables import MOST_EFFECTIVE_MSV, arrow_schema, bands, coefficient_sets
 from doseatlas.reference import plausible_ranges
 
 if TYPE_CHECKING:
@@ -55,12 +55,16 @@ def exam_rows(
 
     sent = sendable(exams)
     exact = agreement.exact_ages
+    possible = (sent.effective_dose_msv >= 0) & (sent.effective_dose_msv <= MOST_EFFECTIVE_MSV)
+    dosed = possible & sent.effective_dose_set.isin(sorted(coefficient_sets()))
     named = sent.mutate(
         facility=_literal(facility),
         age_band=_band(sent, "age_years"),
         weight_band=_band(sent, "weight_kg"),
         age_years=sent.age_years if exact else _null("float64"),
         weight_kg=sent.weight_kg if exact else _null("float64"),
+        effective_dose_msv=_where(dosed, sent.effective_dose_msv),
+        effective_dose_set=_where(dosed, sent.effective_dose_set),
     )
     schema = arrow_schema("exams")
     # In an order that says nothing about when in the month an exam was done.
@@ -152,6 +156,11 @@ def _band(exams: ibis.Table, parameter: str) -> Any:
         for band in bands(parameter)
     ]
     return ibis.cases(*cases)
+
+
+def _where(condition: ibis.BooleanColumn, column: ibis.Column) -> ibis.Column:
+    """Return a column, null where the condition does not hold."""
+    return condition.fill_null(False).ifelse(column, None)
 
 
 def _literal(text: str) -> Any:

@@ -6,7 +6,9 @@ cell.
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +31,17 @@ if TYPE_CHECKING:
 
 Cell = tuple[str, str, str, int]
 """Procedure, patient group, quantity and CTDI phantom (0: not stated, several, or no CT)."""
+
+
+BANDS = ("age_band", "weight_band")
+"""What a registry's exams have beside the columns of the mart."""
+
+
+class Merged(NamedTuple):
+    """How many submissions of exams were merged, and who gave summaries only for some months, which cannot be."""
+
+    submissions: int
+    summaries_only: tuple[str, ...]
 
 
 class MonthPart(NamedTuple):
@@ -111,12 +124,13 @@ def _sketch_values(file: Path, months: list[str]) -> Values:
 
 
 def _exam_values(file: Path, months: list[str]) -> Values:
+    import ibis
     import numpy as np
     import pyarrow.compute as pc
 
     table = _read(file, months)
     for facility in table["facility"].unique().to_pylist():
-        values = values_by_month(_as_mart(table.filter(pc.equal(table["facility"], facility))))
+        values = values_by_month(_as_mart(ibis.memtable(table.filter(pc.equal(table["facility"], facility)))))
         lists = values["values"].combine_chunks()
         flat, offsets = lists.values.to_numpy(), lists.offsets.to_numpy()
         for i, row in enumerate(values.drop_columns(["values"]).to_pylist()):
@@ -133,11 +147,10 @@ def values_by_month(exams: ibis.Table) -> pa.Table:
     return grouped.order_by([*PEERS, "month"]).to_pyarrow()
 
 
-def _as_mart(table: pa.Table, also: tuple[str, ...] = ()) -> ibis.Table:
+def _as_mart(sent: ibis.Table, also: tuple[str, ...] = ()) -> ibis.Table:
     """Return a submission's exams with all columns of the mart, null where not sent, and others of its own."""
     import ibis
 
-    sent = ibis.memtable(table)
     return sent.select(
         **{
             column.name: (sent[column.name] if column.name in sent.columns else ibis.null()).cast(
@@ -181,36 +194,76 @@ def all_summaries(registry: Path, since: str, until: str) -> pa.Table:
     return pa.concat_tables([part.cast(schema) for part in rows]) if rows else schema.empty_table()
 
 
-def write_merged(registry: Path, folder: Path) -> int:
+def write_merged(registry: Path, folder: Path) -> Merged:
     """Write the exams that a registry holds as one mart, for ``doseatlas drl compute`` and other analyses.
 
     Facilities lie below ``exams/country=NAME``. Senders that gave only summaries are not in it. The folder is there
     whole or not at all.
 
-    Returns:
-        How many submissions are in it.
-
     Raises:
-        ExchangeError: the folder exists, where exams that were withdrawn since could stay; or a file is damaged.
+        ExchangeError: the registry holds no exams; the folder exists, where exams that were withdrawn since could stay;
+            or a file is damaged.
         OSError: it cannot be written.
 
     """
+    import ibis
+
     if folder.exists():
         raise ExchangeError(f"{folder} exists; name a new folder, so that no exam withdrawn since stays in it.")
+    held = [
+        (sender, kind, file, months)
+        for sender in load_agreement(registry).senders
+        for kind, file, months in current_files(registry, sender.id)
+    ]
+    summaries = [sender.id for sender, kind, _, _ in held if kind == "summaries"]
+    if len(summaries) == len(held):
+        what = f"only summaries, of {len(set(summaries))} senders" if summaries else "nothing"
+        raise ExchangeError(
+            f"{registry} holds {what}; only exams (registry export --kind exams) can be merged. For levels by a named"
+            " method from summaries: doseatlas registry levels."
+        )
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    make_folder(unfinished / "exams")
-    written = 0
-    for sender in load_agreement(registry).senders:
-        place = unfinished / "exams" / f"country={quote(sender.country, safe='')}" / sender.id
-        for kind, file, months in current_files(registry, sender.id):
-            if kind == "exams":
-                make_folder(place)
-                exams = _as_mart(_read(file, list(months)), also=("age_band", "weight_band")).to_pyarrow()
-                _write_part(place / f"{months[0]}.parquet", exams)
-                written += 1
+    for sender, kind, file, months in held:
+        if kind == "exams":
+            place = unfinished / "exams" / f"country={quote(sender.country, safe='')}" / sender.id
+            make_folder(place)
+            exams = _as_mart(ibis.memtable(_read(file, list(months))), also=BANDS).to_pyarrow()
+            _write_part(place / f"{months[0]}.parquet", exams)
     unfinished.rename(folder)
-    return written
+    return Merged(len(held) - len(summaries), tuple(sorted(set(summaries))))
+
+
+def is_merged(folder: Path) -> bool:
+    """Return whether a mart is one that :func:`write_merged` wrote: its exams have bands of age."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    first = next(iter(sorted((folder / "exams").glob("country=*/*/*.parquet"))), None)
+    try:
+        return first is not None and set(BANDS) <= set(pq.read_schema(first).names)
+    except (pa.ArrowException, OSError) as error:
+        raise ExchangeError(f"{first}: damaged ({error}). Merge the registry again.") from error
+
+
+def merged_exams(folder: Path) -> ibis.Table:
+    """Return the exams of a merged registry as :func:`doseatlas.analysis.mart_table` does, and the bands beside them.
+
+    Raises:
+        ExchangeError: a file is damaged.
+
+    """
+    import duckdb
+    import ibis
+
+    engine = ibis.duckdb.connect(
+        memory_limit="1GB", autoinstall_known_extensions="false", autoload_known_extensions="false"
+    )
+    files = f"{glob.escape(os.fspath(folder.resolve()))}/exams/**/*.parquet"
+    try:
+        return _as_mart(engine.read_parquet(files, union_by_name=True, hive_partitioning=False), also=BANDS)
+    except duckdb.Error as error:
+        raise ExchangeError(f"{folder}: damaged ({error}). Merge the registry again.") from error
 
 
 def _write_part(file: Path, table: pa.Table) -> None:

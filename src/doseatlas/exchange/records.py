@@ -10,7 +10,8 @@ import msgspec
 
 from doseatlas.model import DoseAtlasError, Record
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of submissions: 2 adds the effective dose of each exam."""
 
 Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Month = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
@@ -52,7 +53,8 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What a registry and its senders have agreed: ``registry.toml``, in the registry and at every sender.
 
     ``kinds``: what is taken. ``exact_ages``: ages and weights are sent as numbers, not only in bands.
-    ``minimum_exams`` and ``minimum_facilities``: cells of fewer are not released.
+    ``minimum_exams`` and ``minimum_facilities``: cells of fewer are not released; of two facilities, each would know
+    the other's figure.
     """
 
     schema: Literal[1]
@@ -60,8 +62,10 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     name: str
     kinds: tuple[Literal["exams", "summaries"], ...] = ("exams", "summaries")
     exact_ages: bool = False
+    dose_values: Literal["stated", "corrected"] = "stated"
+    """Which doses are sent: as devices state them, or corrected by the senders' calibration certificates."""
     minimum_exams: Annotated[int, msgspec.Meta(ge=1)] = 5
-    minimum_facilities: Annotated[int, msgspec.Meta(ge=2)] = 3
+    minimum_facilities: Annotated[int, msgspec.Meta(ge=3)] = 3
     senders: tuple[Sender, ...] = ()
 
     def sender(self, name: str) -> Sender | None:
@@ -80,6 +84,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     made_at: dt.datetime
     rows: int
     data_sha256: str
+    dose_values: Literal["stated", "corrected"] = "stated"
     left_out: int = 0
     """Exams of the months that are not sent: implausible, or without procedure or patient group; or suppressed."""
     software: str = ""
@@ -98,7 +103,8 @@ class Accepted(Record, frozen=True, kw_only=True):
 class ReleaseCell(Record, frozen=True, kw_only=True):
     """Typical values of facilities for one procedure, group and quantity: what a registry may show.
 
-    ``p25``, ``median`` and ``p75`` are of the facilities' medians; ``p75`` is what a DRL is set from (ICRP 135).
+    ``p25``, ``median`` and ``p75`` are of the facilities' medians; ``p75`` is what a DRL is set from (ICRP 135). They
+    are of the running means of ``averaged_over`` of them, so that none is one facility's (``exchange/disclosure.py``).
     ``pooled_p75`` is of all exams, whatever their facility. ``regional`` is the median of the countries' p75.
     ``suppressed`` says why there are no figures; ``carried_from`` names the release whose figures are repeated because
     the difference to it would show too few.
@@ -111,6 +117,7 @@ class ReleaseCell(Record, frozen=True, kw_only=True):
     facilities: int | None = None
     countries: int | None = None
     exams: int | None = None
+    averaged_over: int | None = None
     p25: float | None = None
     median: float | None = None
     p75: float | None = None
@@ -129,6 +136,7 @@ class Release(Record, frozen=True, kw_only=True):
     until: str
     made_at: dt.datetime
     version: str
+    dose_values: Literal["stated", "corrected"] = "stated"
     minimum_exams: int
     minimum_facilities: int
     cells: tuple[ReleaseCell, ...] = ()

@@ -11,11 +11,13 @@ import datetime as dt
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from doseatlas.analysis.tables import minimum_sample
+from doseatlas.exchange.disclosure import MOST_OF_ONE, QUARTILES_FROM, averaged_over, rounded, shown_quantile
 from doseatlas.exchange.merge import Cell, FacilityCell, facility_cells
 from doseatlas.exchange.records import Agreement, ExchangeError, Release, ReleaseCell, check_months
 from doseatlas.exchange.registry import load_agreement
@@ -24,6 +26,9 @@ from doseatlas.store.files import make_folder, write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+FEWEST_COUNTRIES = 3
+FIGURES = ("facilities", "countries", "exams", "averaged_over", "p25", "median", "p75", "pooled_p75", "regional")
 
 Basis = dict[tuple[str, str], tuple[int, int]]
 """What a released cell was made of: number of exams and digest of their values, by facility and month."""
@@ -58,6 +63,7 @@ def make_release(registry: Path, *, since: str, until: str, now: dt.datetime, ve
         until=until,
         made_at=now,
         version=version,
+        dose_values=agreement.dose_values,
         minimum_exams=agreement.minimum_exams,
         minimum_facilities=agreement.minimum_facilities,
     )
@@ -89,8 +95,6 @@ def release_cells(
 
 
 def _cell(cell: Cell, members: Sequence[FacilityCell], needed: int, agreement: Agreement) -> ReleaseCell:
-    import numpy as np
-
     empty = ReleaseCell(procedure=cell[0], patient_group=cell[1], quantity=cell[2], phantom_cm=cell[3] or None)
     exams = sum(one.n for one in members)
     if len(members) < agreement.minimum_facilities or exams < agreement.minimum_exams:
@@ -98,18 +102,25 @@ def _cell(cell: Cell, members: Sequence[FacilityCell], needed: int, agreement: A
             empty, suppressed=f"fewer than {agreement.minimum_facilities} facilities with at least {needed} exams"
         )
     medians = [one.median for one in members]
-    p25, median, p75 = (float(value) for value in np.quantile(medians, (0.25, 0.5, 0.75)))
     return msgspec.structs.replace(
         empty,
         facilities=len(members),
         countries=len({one.country for one in members}),
         exams=exams,
-        p25=p25,
-        median=median,
-        p75=p75,
-        pooled_p75=quantile(pooled([one.sample for one in members], [one.n for one in members]), 0.75),
+        averaged_over=averaged_over(len(members)),
+        p25=shown_quantile(medians, 0.25),
+        median=shown_quantile(medians, 0.5),
+        p75=shown_quantile(medians, 0.75),
+        pooled_p75=_pooled_p75(members, exams),
         regional=_regional(members, agreement.minimum_facilities),
     )
+
+
+def _pooled_p75(members: Sequence[FacilityCell], exams: int) -> float | None:
+    """Return the p75 of all exams, of enough facilities of which none has most of the exams."""
+    if len(members) < QUARTILES_FROM or max(one.n for one in members) > MOST_OF_ONE * exams:
+        return None
+    return rounded(quantile(pooled([one.sample for one in members], [one.n for one in members]), 0.75))
 
 
 def pooled(samples: Sequence[Weighted], exams: Sequence[int]) -> Weighted:
@@ -124,13 +135,12 @@ def pooled(samples: Sequence[Weighted], exams: Sequence[int]) -> Weighted:
 
 def _regional(members: Sequence[FacilityCell], fewest: int) -> float | None:
     """Return the median of the countries' p75 (RDRL of ICRP 135), of at least 3 countries of enough facilities."""
-    import numpy as np
-
     by_country: dict[str, list[float]] = {}
     for one in members:
         by_country.setdefault(one.country, []).append(one.median)
-    national = [float(np.quantile(medians, 0.75)) for medians in by_country.values() if len(medians) >= fewest]
-    return float(np.median(national)) if len(national) >= max(fewest, 3) else None
+    national = [shown_quantile(medians, 0.75) for medians in by_country.values() if len(medians) >= fewest]
+    known = [value for value in national if value is not None]
+    return rounded(median(known)) if len(known) >= max(fewest, FEWEST_COUNTRIES) else None
 
 
 def _against_differencing(
@@ -151,7 +161,7 @@ def _against_differencing(
             number = old.carried_from or one.release.number
             return msgspec.structs.replace(old, carried_from=number), one.basis[cell]
     reason = "its difference to an earlier release would show too few facilities or exams"
-    hidden = dict.fromkeys(("facilities", "countries", "exams", "p25", "median", "p75", "pooled_p75", "regional"))
+    hidden = dict.fromkeys(FIGURES)
     return msgspec.structs.replace(result, **hidden, suppressed=reason), made_of
 
 

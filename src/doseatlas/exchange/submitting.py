@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from doseatlas.analysis import mart_table
+from doseatlas.analysis.corrected import counted_as
 from doseatlas.exchange.export import exam_rows, nation_rows, of_months, one_facility, summary_rows
 from doseatlas.exchange.keys import public_text
 from doseatlas.exchange.merge import all_summaries
@@ -57,7 +58,8 @@ def export_facility(
     _check_sender(agreement, sender, key)
     if kind not in agreement.kinds:
         raise ExchangeError(f"Registry {agreement.id} does not take {kind}; it takes {', '.join(agreement.kinds)}.")
-    exams = of_months(one_facility(mart_table(mart_dir), facility), since, until)
+    exams = counted_as(mart_table(mart_dir), agreement.dose_values)
+    exams = of_months(one_facility(exams, facility), since, until)
     if kind == "exams":
         table, left_out = exam_rows(exams, facility=sender, agreement=agreement, key=key)
     else:
@@ -99,6 +101,11 @@ def export_nation(
     if _check_sender(agreement, sender, key).sends != "many":
         raise ExchangeError(f"Sender {sender} of registry {agreement.id} sends for one; set sends = 'many'.")
     nation = load_agreement(registry)
+    if nation.dose_values != agreement.dose_values:
+        raise ExchangeError(
+            f"Registry {nation.id} holds {nation.dose_values} doses; registry {agreement.id} takes"
+            f" {agreement.dose_values} ones. They are not put together."
+        )
     table, left_out = nation_rows(
         all_summaries(registry, since, until), nation=sender, minimum_exams=nation.minimum_exams, key=key
     )
@@ -165,6 +172,7 @@ def _write(
         made_at=now,
         rows=table.num_rows,
         data_sha256="",
+        dose_values=agreement.dose_values,
         left_out=left_out,
         software=version,
     )

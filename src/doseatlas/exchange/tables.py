@@ -12,9 +12,13 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from doseatlas.model import TableError
+from doseatlas.reference import coefficients
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+MOST_EFFECTIVE_MSV = 1000.0
+"""Bound set by this project, beyond any exam whose doses are plausible; an effective dose above it is a mistake."""
 
 Kind = Literal["exams", "summaries"]
 Row = TypeVar("Row")
@@ -85,6 +89,16 @@ def unit_checks() -> dict[str, UnitCheck]:
         ),
     )
     return dict(rows)
+
+
+@cache
+def coefficient_sets() -> frozenset[str]:
+    """Return the ids of the coefficient sets that an effective dose may be of."""
+    return frozenset(
+        {row.set for row in coefficients.ct_coefficients()}
+        | {row.set for row in coefficients.nuclear_coefficients()}
+        | {row.set for row in coefficients.kap_coefficients().values()}
+    )
 
 
 def _rows(name: str, build: Callable[[dict[str, str]], Row]) -> tuple[Row, ...]:

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 from doseatlas.analysis import stated_quantities
 from doseatlas.exchange.package import MOST_ROWS, MOST_UNPACKED_BYTES, Submission
 from doseatlas.exchange.records import Agreement, SubmissionRefused
-from doseatlas.exchange.sketch import SketchError, quantile, read_sketch, together
-from doseatlas.exchange.tables import arrow_schema, unit_checks
+from doseatlas.exchange.sketch import SketchError, Weighted, quantile, read_sketch, together
+from doseatlas.exchange.tables import MOST_EFFECTIVE_MSV, arrow_schema, coefficient_sets
+from doseatlas.exchange.units import Months, unit_findings
 from doseatlas.reference import patient_groups, plausible_ranges, procedures
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_FINDINGS = 100
-FEWEST_FOR_UNIT = 5  # a median of fewer exams may be unusual for other reasons than its unit
-IMPLIED_LENGTH_CM = (1.0, 1000.0)  # DLP / CTDIvol of a procedure's median exam, over all its phases
 
 
 def checked_table(submission: Submission, agreement: Agreement, now: dt.datetime) -> pa.Table:
@@ -32,6 +31,12 @@ def checked_table(submission: Submission, agreement: Agreement, now: dt.datetime
     manifest = submission.manifest
     if manifest.kind == "withdrawal" or manifest.kind not in agreement.kinds:
         raise SubmissionRefused("kind-not-agreed", f"This registry does not take {manifest.kind}.")
+    if manifest.dose_values != agreement.dose_values:
+        raise SubmissionRefused(
+            "dose-values-not-agreed",
+            f"These are {manifest.dose_values} doses; this registry takes {agreement.dose_values} ones. Export them by"
+            " the agreement in force.",
+        )
     findings = list(_of_months(submission, now))
     table = _table(submission)
     findings += _of_columns(submission, table, agreement)
@@ -129,50 +134,49 @@ def _of_exams(table: pa.Table) -> Iterator[str]:
         outside = table.num_rows - column.null_count - (pc.sum(inside.cast("int64")).as_py() or 0)
         if outside:
             yield f"column {quantity.name}: {outside} values are outside {span.low:g} to {span.high:g} {span.unit}."
-        stated = table.filter(pc.is_valid(column)).group_by("procedure")
-        medians = stated.aggregate([(quantity.name, "approximate_median"), (quantity.name, "count")])
-        for row in medians.to_pylist():
-            value, n = row[f"{quantity.name}_approximate_median"], row[f"{quantity.name}_count"]
-            yield from _of_unit(quantity.name, row["procedure"], value, n)
-    yield from _of_length(table)
+    yield from _of_effective_dose(table)
+    yield from unit_findings(_months_of_exams(table))
 
 
-def _of_unit(quantity: str, procedure: str, median: float | None, n: int) -> Iterator[str]:
-    """Yield a finding where the median of a procedure cannot be in the unit that the column's name states."""
-    check = unit_checks()[quantity]
-    if n < FEWEST_FOR_UNIT or median is None or check.low <= median <= check.high:
-        return
-    hint = ""
-    if check.low <= median * check.factor <= check.high:
-        hint = f" It looks like {check.looks_like}: multiply by {check.factor:g}."
-    elif check.low <= median / check.factor <= check.high:
-        hint = f" It looks too large by {check.factor:g}."
-    yield (
-        f"column {quantity}, {procedure}: the median of {n} exams is {median:.4g}; medians lie from {check.low:g} to"
-        f" {check.high:g}. Check the unit.{hint}"
-    )
-
-
-def _of_length(table: pa.Table) -> Iterator[str]:
-    """Yield a finding where DLP and CTDIvol of a procedure do not fit each other: DLP / CTDIvol is a length in cm."""
+def _of_effective_dose(table: pa.Table) -> Iterator[str]:
     import pyarrow.compute as pc
 
-    both = table.filter(pc.and_(pc.is_valid(table["dlp_mgy_cm"]), pc.greater(table["ctdi_vol_mgy"], 0.0)))
-    length = pc.divide(both["dlp_mgy_cm"], both["ctdi_vol_mgy"])
-    grouped = both.append_column("length_cm", length).group_by("procedure")
-    for row in grouped.aggregate([("length_cm", "approximate_median"), ("length_cm", "count")]).to_pylist():
-        length_cm = row["length_cm_approximate_median"]
-        low, high = IMPLIED_LENGTH_CM
-        if row["length_cm_count"] >= FEWEST_FOR_UNIT and length_cm is not None and not low <= length_cm <= high:
-            yield (
-                f"columns dlp_mgy_cm and ctdi_vol_mgy, {row['procedure']}: their ratio is a scan of {length_cm:.3g} cm;"
-                " one of them is in another unit."
-            )
+    dose, sets = table["effective_dose_msv"], table["effective_dose_set"]
+    inside = pc.and_(pc.greater_equal(dose, 0.0), pc.less_equal(dose, MOST_EFFECTIVE_MSV))
+    outside = table.num_rows - dose.null_count - (pc.sum(inside.cast("int64")).as_py() or 0)
+    if outside:
+        yield f"column effective_dose_msv: {outside} values are outside 0 to {MOST_EFFECTIVE_MSV:g} mSv."
+    for name in sorted({name for name in sets.unique().to_pylist() if name is not None} - coefficient_sets()):
+        known = ", ".join(sorted(coefficient_sets()))
+        yield f"column effective_dose_set: {_shown(name)} is not known; known are {known}."
+    alone = pc.sum(pc.xor(pc.is_valid(dose), pc.is_valid(sets)).cast("int64")).as_py()
+    if alone:
+        yield f"columns effective_dose_msv and effective_dose_set: {alone} rows have one without the other."
+
+
+def _months_of_exams(table: pa.Table) -> Iterator[Months]:
+    """Yield the values of each procedure and quantity, month by month."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    for quantity in stated_quantities():
+        stated = table.filter(pc.is_valid(table[quantity.name]))
+        grouped = stated.group_by(["facility", "procedure", "month"]).aggregate([(quantity.name, "list")])
+        lists = grouped[f"{quantity.name}_list"].combine_chunks()
+        flat, offsets = lists.values.to_numpy(zero_copy_only=False), lists.offsets.to_numpy()
+        by_procedure: dict[tuple[str, str], dict[str, Weighted]] = {}
+        for i, row in enumerate(grouped.select(["facility", "procedure", "month"]).to_pylist()):
+            values = np.sort(flat[offsets[i] : offsets[i + 1]])
+            of_procedure = by_procedure.setdefault((row["facility"], row["procedure"]), {})
+            of_procedure[row["month"]] = Weighted(values, np.ones(len(values)))
+        for (facility, procedure), months in by_procedure.items():
+            yield Months(facility, procedure, quantity.name, months)
 
 
 def _of_summaries(table: pa.Table) -> Iterator[str]:
     matters = {quantity.name: quantity.phantom_matters for quantity in stated_quantities()}
     seen: set[tuple[Any, ...]] = set()
+    given: dict[tuple[str, str, str], dict[str, list[Weighted]]] = {}
     for number, row in enumerate(table.to_pylist(), start=1):
         key = tuple(row[name] for name in ("facility", "month", "procedure", "patient_group", "quantity", "phantom_cm"))
         if row["quantity"] not in matters:
@@ -190,7 +194,18 @@ def _of_summaries(table: pa.Table) -> Iterator[str]:
             continue
         if kept.values.max() > plausible_ranges()[row["quantity"]].high:
             yield f"row {number}, column sketch: values of {row['quantity']} are out of physical range."
-        yield from _of_unit(row["quantity"], row["procedure"], quantile(together([kept]), 0.5), row["n"])
+        months = given.setdefault((row["facility"], row["procedure"], row["quantity"]), {})
+        months.setdefault(row["month"], []).append(_middle(kept))
+    yield from unit_findings(
+        Months(*key, {month: together(parts) for month, parts in months.items()}) for key, months in given.items()
+    )
+
+
+def _middle(sample: Weighted) -> Weighted:
+    """Return the median of a sketch, weighing what the sketch does: enough for its unit, and small to keep."""
+    import numpy as np
+
+    return Weighted(np.array([quantile(together([sample]), 0.5)]), np.array([sample.weights.sum()]))
 
 
 def _shown(value: object) -> str:

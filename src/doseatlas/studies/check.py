@@ -6,6 +6,7 @@ All problems are told at once, each with the place in the file and what to write
 from __future__ import annotations
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from doseatlas.studies.schema import (
     Variable,
     Variation,
 )
+from doseatlas.studies.sources import limits
 
 MOST_BYTES = 4 * 2**20
 
@@ -116,8 +118,9 @@ def _groups(study: Study) -> Iterator[str]:
             yield f"groups, {group.id!r}: no patient group {group.patient_group!r}" + _nearest(
                 group.patient_group, known
             )
-        elif by_band and (group.low is None or group.high is None or not 0 <= group.low < group.high):
-            yield f"groups, {group.id!r}: low {group.low} and high {group.high} are no band; low must be below high."
+        elif by_band and not _is_band(group):
+            ends = f"low {group.low} and high {group.high}"
+            yield f"groups, {group.id!r}: {ends} are no band; give two numbers, low below high."
     bands = [group for group in study.groups if _is_band(group)]
     for number, one in enumerate(bands):
         for other in bands[number + 1 :]:
@@ -125,7 +128,7 @@ def _groups(study: Study) -> Iterator[str]:
                 yield f"groups, {one.id!r} and {other.id!r}: one is by age, one by weight; a patient could be in both."
             elif (one.low or 0) < (other.high or 0) and (other.low or 0) < (one.high or 0):
                 yield f"groups, {one.id!r} and {other.id!r}: the bands overlap, so a patient could be in both."
-    if bands and len(bands) < len(study.groups):
+    if bands and any(group.patient_group for group in study.groups):
         yield "groups: some are patient groups of the reference and some bands of their own; use one kind."
     chosen = Counter(group.patient_group for group in study.groups if group.patient_group)
     for name, count in chosen.items():
@@ -134,16 +137,23 @@ def _groups(study: Study) -> Iterator[str]:
 
 
 def _is_band(group: StudyGroup) -> bool:
-    return group.parameter is not None and group.low is not None and group.high is not None
+    """Return whether a group has both ends of a band. No comparison with NaN is true, and inf is no age or weight."""
+    low, high = group.low, group.high
+    return group.parameter is not None and low is not None and high is not None and 0 <= low < high < math.inf
 
 
 def _variables(study: Study) -> Iterator[str]:
     for variable in study.variables:
-        low, high = variable.low, variable.high
+        if variable.column in _WORDED:
+            if variable.low is not None or variable.high is not None:
+                yield f"variables, {variable.column!r}: is no number, so it has no limits."
+            continue
+        for name, limit in (("low", variable.low), ("high", variable.high)):
+            if limit is not None and not math.isfinite(limit):
+                yield f"variables, {variable.column!r}: {name} {limit} is no limit; give a number, or leave it out."
+        low, high = limits(variable)
         if low is not None and high is not None and low >= high:
-            yield f"variables, {variable.column!r}: low {low:g} is not below high {high:g}."
-        if (low is not None or high is not None) and variable.column in _WORDED:
-            yield f"variables, {variable.column!r}: is no number, so it has no limits."
+            yield f"variables, {variable.column!r}: low {low:g} is not below high {high:g}{_of_reference(variable)}."
     for group in study.groups:
         if group.parameter and group.parameter not in study.columns:
             yield f"groups, {group.id!r}: is by {group.parameter}, which is not among the variables."
@@ -155,6 +165,13 @@ def _variables(study: Study) -> Iterator[str]:
 
 
 _WORDED = ("sex", "manufacturer", "model", "adult_protocol_on_child")
+
+
+def _of_reference(variable: Variable) -> str:
+    """Return which limit the study left to ``reference``, in words; empty where it gave both."""
+    if variable.low is not None and variable.high is not None:
+        return ""
+    return f", the {'low' if variable.low is None else 'high'} of the reference, as the study gives none"
 
 
 def is_number(variable: Variable) -> bool:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from doseatlas.analysis.corrected import counted_as
 from doseatlas.model import DoseAtlasError
 from doseatlas.store.files import make_folder, write_whole
 from doseatlas.studies.results import Receipt
 from doseatlas.studies.schema import Participant, Study, StudyError
-from doseatlas.studies.sources import exam_schema, mart_exams, of_study, sorted_out
+from doseatlas.studies.sources import exam_schema, mart_exams, of_mart, of_workbook, sorted_out
 from doseatlas.studies.workbook import read_study_workbook
 
 if TYPE_CHECKING:
@@ -62,17 +63,18 @@ def collect(
         return (_from_collected(study, source, data_dir, participant, now),)
     if not study.exams:
         raise CollectRefused(f"{source}: this study asks questions only; its data come in workbooks.")
-    exams = mart_exams(source)
-    names = [str(name) for name in exams.select("facility").distinct().to_pyarrow()["facility"].to_pylist()]
+    exams = counted_as(mart_exams(source), study.rules.dose_values)
+    names = exams.filter(exams.facility.notnull()).select("facility").distinct().to_pyarrow()["facility"].to_pylist()
     owners = _owners(study, source, sorted(names), participant)
     receipts = []
     for owner, facility in owners:
-        found = of_study(exams.filter(exams.facility == facility), study)
+        found = of_mart(exams.filter(exams.facility == facility), study)
         kept, left_out, received = sorted_out(found, study)
         receipt = Receipt(
             study=study.id,
             participant=owner.id,
             country=owner.country,
+            facility=facility,
             sources=(source.name,),
             received=received,
             counted=kept.num_rows,
@@ -93,7 +95,7 @@ def _participant(study: Study, name: str) -> Participant:
 def _owners(study: Study, source: Path, names: list[str], asked: str | None) -> list[tuple[Participant, str]]:
     """Return whose exams a mart holds: participants and the facility names that the mart uses."""
     if not names:
-        raise CollectRefused(f"{source}: it holds no exams.")
+        raise CollectRefused(f"{source}: it holds no exams, or none whose facility is stated.")
     known = {one.facility or one.id: one for one in study.participants}
     if asked is not None:
         owner = _participant(study, asked)
@@ -105,6 +107,16 @@ def _owners(study: Study, source: Path, names: list[str], asked: str | None) -> 
                 f"{source}: it holds {len(names)} facilities, none of them {name!r}. Set facility of participant"
                 f" {asked!r} in the study file to the one meant.",
                 tuple(names),
+            )
+        if names[0] in known:
+            raise CollectRefused(
+                f"{source}: its facility {names[0]!r} is that of participant {known[names[0]].id!r}, not of {asked!r};"
+                " nothing is taken, as it would count twice."
+            )
+        if owner.facility is not None:
+            raise CollectRefused(
+                f"{source}: its facility is {names[0]!r}, but the study file says that participant {asked!r} is"
+                f" {owner.facility!r}. Mend the study file, or collect the mart that is meant."
             )
         return [(owner, names[0])]
     owners = [(known[name], name) for name in names if name in known]
@@ -143,7 +155,7 @@ def _from_workbook(study: Study, source: Path, data_dir: Path, asked: str | None
     )
     if reading.exams is None:
         return _keep(data_dir, receipt, None)
-    kept, left_out, received = sorted_out(ibis.memtable(reading.exams), study)
+    kept, left_out, received = sorted_out(of_workbook(ibis.memtable(reading.exams), study), study)
     receipt = msgspec.structs.replace(receipt, received=received, counted=kept.num_rows, left_out=left_out)
     return _keep(data_dir, receipt, kept)
 
@@ -173,7 +185,7 @@ def _from_collected(study: Study, source: Path, data_dir: Path, asked: str | Non
         return _keep(data_dir, receipt, None if not stated.received else exams.slice(0, 0))
     kept, left_out, _ = sorted_out(ibis.memtable(exams), study)
     if left_out or kept.num_rows != stated.counted:
-        reasons = tuple(f"{one.exams} exams: {one.reason}" for one in left_out)
+        reasons = tuple(f"{one.exams} exam{'s' if one.exams > 1 else ''}: {one.reason}" for one in left_out)
         raise CollectRefused(f"{source}: it holds exams that do not count by this study file.", reasons)
     return _keep(data_dir, receipt, kept)
 
@@ -197,7 +209,7 @@ def collected_exams(study: Study, file: Path) -> pa.Table:
     of_reference = pa.array([groups.get(name) for name in table["patient_group"].to_pylist()], pa.string())
     table = table.set_column(table.schema.get_field_index("patient_group"), "patient_group", of_reference)
     table = table.append_column("plausible", pa.array([True] * table.num_rows))
-    return table.append_column("indication", pa.nulls(table.num_rows, pa.string()))
+    return table.append_column("other_indication", pa.array([False] * table.num_rows))
 
 
 def _keep(data_dir: Path, receipt: Receipt, exams: pa.Table | None) -> Receipt:
@@ -213,6 +225,7 @@ def _keep(data_dir: Path, receipt: Receipt, exams: pa.Table | None) -> Receipt:
             exams = pq.read_table(file)
             receipt = msgspec.structs.replace(
                 receipt,
+                facility=earlier.facility,
                 sources=tuple(dict.fromkeys((*earlier.sources, *receipt.sources))),
                 received=earlier.received,
                 counted=earlier.counted,
@@ -260,13 +273,15 @@ def _content(file: Path, receipt: Receipt) -> bytes:
     stream = pa.BufferOutputStream()
     with pa.ipc.new_stream(stream, table.schema) as writer:
         writer.write_table(table.combine_chunks())
-    timeless = msgspec.structs.replace(receipt, collected_at=dt.datetime(1970, 1, 1, tzinfo=dt.UTC), sources=())
+    never = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    timeless = msgspec.structs.replace(receipt, collected_at=never, sources=(), facility=None)
     return hashlib.sha256(stream.getvalue()).digest() + msgspec.json.encode(timeless)
 
 
 def collected(study: Study, data_dir: Path) -> tuple[dict[str, tuple[Path, Receipt]], str]:
     """Return file and receipt of each participant that gave data, and the version of all of it.
 
+    The country is that of the study file, also where it was mended after the data came in.
     The version is a hash of exams, answers and what was left out; when and from which file they came is not in it.
 
     Raises:
@@ -275,7 +290,7 @@ def collected(study: Study, data_dir: Path) -> tuple[dict[str, tuple[Path, Recei
     """
     found: dict[str, tuple[Path, Receipt]] = {}
     digest = hashlib.sha256()
-    known = {participant.id for participant in study.participants}
+    known = {participant.id: participant for participant in study.participants}
     for file in sorted(data_dir.glob("*.parquet")):
         receipt = read_receipt(file)
         if receipt.study != study.id or receipt.participant not in known:
@@ -283,6 +298,7 @@ def collected(study: Study, data_dir: Path) -> tuple[dict[str, tuple[Path, Recei
                 f"{file}: collected for study {receipt.study!r} from {receipt.participant!r}, not for this one. Move it"
                 " away."
             )
-        found[receipt.participant] = (file, receipt)
+        of_study_file = msgspec.structs.replace(receipt, country=known[receipt.participant].country)
+        found[receipt.participant] = (file, of_study_file)
         digest.update(_content(file, receipt))
     return found, digest.hexdigest()[:16]

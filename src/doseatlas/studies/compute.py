@@ -41,7 +41,7 @@ def study_report(study: Study, data_dir: Path, *, now: dt.datetime, version: str
     """
     found, data_version = collected(study, data_dir)
     receipts = {name: receipt for name, (_, receipt) in found.items()}
-    exams = _exams([file for file, receipt in found.values() if receipt.counted])
+    exams = _exams({file: receipt.country for file, receipt in found.values() if receipt.counted})
     asked = [result for result in study.results if isinstance(result, Variation)]
     values = {q: site_values(exams, study, q) if exams is not None else () for q in _quantities(study)}
     variation = tuple(row for result in asked for row in variation_rows(values[result.quantity], study, result))
@@ -49,7 +49,8 @@ def study_report(study: Study, data_dir: Path, *, now: dt.datetime, version: str
     answers = tuple(
         row for result in study.results if isinstance(result, Answers) for row in answer_rows(study, receipts, result)
     )
-    reasons = (row.suppressed for rows in (variation, phases, adults) for row in rows)
+    reasons = [row.suppressed for rows in (variation, phases, adults) for row in rows]
+    reasons += [row.split_suppressed for row in adults]
     return StudyReport(
         study=study.id,
         study_version=hashlib.sha256(msgspec.json.encode(study)).hexdigest()[:16],
@@ -63,6 +64,7 @@ def study_report(study: Study, data_dir: Path, *, now: dt.datetime, version: str
         version=version,
         minimum_exams=study.rules.minimum_exams,
         typical=study.rules.typical,
+        dose_values=study.rules.dose_values,
         country_value=study.rules.country_value,
         disclosure_exams=study.disclosure.minimum_exams,
         disclosure_sites=study.disclosure.minimum_sites,
@@ -76,19 +78,24 @@ def study_report(study: Study, data_dir: Path, *, now: dt.datetime, version: str
 
 
 def _quantities(study: Study) -> tuple[str, ...]:
-    """Return the quantities that results are about; without variation, none."""
-    return tuple(dict.fromkeys(result.quantity for result in study.results if isinstance(result, Variation)))
+    """Return the quantities that results are about."""
+    return tuple(dict.fromkeys(result.quantity for result in study.results if not isinstance(result, Answers)))
 
 
-def _exams(files: list[Path]) -> ibis.Table | None:
-    """Return all collected exams, ``None`` where there are none."""
+def _exams(countries: Mapping[Path, str]) -> ibis.Table | None:
+    """Return the collected exams of all files, each with its file's country; ``None`` where there are none."""
     import ibis
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not files:
+    if not countries:
         return None
-    return ibis.memtable(pa.concat_tables([pq.read_table(file) for file in files], promote_options="default"))
+    tables = []
+    for file, country in countries.items():
+        table = pq.read_table(file)
+        place = table.schema.get_field_index("country")
+        tables.append(table.set_column(place, "country", pa.array([country] * table.num_rows, pa.string())))
+    return ibis.memtable(pa.concat_tables(tables, promote_options="default"))
 
 
 def _protocols(exams: ibis.Table | None, study: Study) -> tuple[tuple[PhaseRow, ...], tuple[AdultProtocolRow, ...]]:

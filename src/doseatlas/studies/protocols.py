@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from doseatlas.studies.results import AdultProtocolRow, PhaseRow
 from doseatlas.studies.schema import AdultProtocol, Phases, Study
 from doseatlas.studies.values import CELL, with_phantom
@@ -32,17 +34,22 @@ def phase_rows(exams: ibis.Table, study: Study, asked: Phases) -> Iterator[Phase
         usable = reference is not None and not suppression(reference["sites"], reference["exams"], study)
         total = sum(row["exams"] for row in group)
         for row in group:
-            reason = suppression(row["sites"], row["exams"], study)
-            yield PhaseRow(
+            named = PhaseRow(
                 **_names(row, study, asked.quantity),
                 phases=row["phase_count"],
                 reference_phases=asked.reference_phases,
+                suppressed=suppression(row["sites"], row["exams"], study),
+            )
+            if named.suppressed:
+                yield named
+                continue
+            yield msgspec.structs.replace(
+                named,
                 sites=row["sites"],
                 exams=row["exams"],
                 share=row["exams"] / total,
-                median=None if reason else row["median"],
-                ratio=row["median"] / reference["median"] if usable and reference and not reason else None,
-                suppressed=reason,
+                median=row["median"],
+                ratio=row["median"] / reference["median"] if usable and reference else None,
             )
 
 
@@ -57,24 +64,35 @@ def adult_protocol_rows(exams: ibis.Table, study: Study, asked: AdultProtocol) -
         adult_protocol=adult.sum(),
         sites=stated.participant.nunique(),
         sites_using=stated.participant.nunique(where=adult),
+        sites_without=stated.participant.nunique(where=~adult),
         with_adult=dose.quantile(0.5, where=adult),
         without=dose.quantile(0.5, where=~adult),
     )
     for row in sorted(counts.to_pyarrow().to_pylist(), key=lambda row: _order(row, study)):
-        reason = suppression(row["sites"], row["exams"], study)
-        used, using = int(row["adult_protocol"] or 0), row["sites_using"]
-        both = min(used, row["exams"] - used) >= study.disclosure.minimum_exams
-        comparable = both and using >= study.disclosure.minimum_sites and row["without"]
-        yield AdultProtocolRow(
-            **_names(row, study, asked.quantity),
-            exams=row["exams"],
-            sites=row["sites"],
-            adult_protocol=None if reason else used,
-            share=None if reason else used / row["exams"],
-            sites_using=None if reason else using,
-            ratio=row["with_adult"] / row["without"] if comparable and not reason else None,
-            suppressed=reason,
-        )
+        yield _adult_protocol_row(row, study, asked.quantity)
+
+
+def _adult_protocol_row(row: dict[str, Any], study: Study, quantity: str) -> AdultProtocolRow:
+    """Return the row of a cell. Either part of it, adult protocol or other, is a cell that may be too small to show."""
+    names = _names(row, study, quantity)
+    reason = suppression(row["sites"], row["exams"], study)
+    if reason:
+        return AdultProtocolRow(**names, suppressed=reason)
+    used, counts = int(row["adult_protocol"] or 0), {"exams": row["exams"], "sites": row["sites"]}
+    others = row["exams"] - used
+    too_few = (suppression(row["sites_using"], used, study) if used else None) or (
+        suppression(row["sites_without"], others, study) if others else None
+    )
+    if too_few:
+        return AdultProtocolRow(**names, **counts, split_suppressed=too_few)
+    return AdultProtocolRow(
+        **names,
+        **counts,
+        adult_protocol=used,
+        share=used / row["exams"],
+        sites_using=row["sites_using"],
+        ratio=row["with_adult"] / row["without"] if used and others and row["without"] else None,
+    )
 
 
 def _order(row: dict[str, Any], study: Study) -> tuple[int, int, int, int]:

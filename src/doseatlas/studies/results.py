@@ -17,11 +17,15 @@ class LeftOut(Record, frozen=True, kw_only=True):
 
 
 class Receipt(Record, frozen=True, kw_only=True):
-    """What was collected from one participant: how many exams came, how many count, why the others do not."""
+    """What was collected from one participant: how many exams came, how many count, why the others do not.
+
+    ``facility`` is the name that a mart has for it; ``None`` where no mart was read.
+    """
 
     study: str
     participant: str
     country: str
+    facility: str | None = None
     sources: tuple[str, ...] = ()
     received: int = 0
     counted: int = 0
@@ -61,9 +65,10 @@ class PlaceValue(Record, frozen=True, kw_only=True):
 class VariationRow(Record, frozen=True, kw_only=True):
     """How far typical values of one exam and group are apart.
 
-    ``fold`` is largest / smallest; ``fold_low`` and ``fold_high`` its 95 % interval, from drawing the exams of those
-    two places anew. ``quartile_ratio`` is p75 / p25 of the places' values. Where ``suppressed`` says why, there are no
-    figures. ``phantom_cm``: of CTDIvol and DLP; ``None``: not stated, several, or no CT.
+    ``fold`` is largest / smallest; ``fold_low`` and ``fold_high`` its 95 % interval, from drawing the exams of all
+    places anew; ``None`` for fewer than two places. ``quartile_ratio`` is p75 / p25 of the places' values.
+    ``countries_hidden``: countries that are left out, as their few sites would be seen. Where ``suppressed`` says why,
+    there are no figures. ``phantom_cm``: of CTDIvol and DLP; ``None``: not stated, several, or no CT.
     """
 
     exam: str
@@ -73,8 +78,9 @@ class VariationRow(Record, frozen=True, kw_only=True):
     quantity: str
     phantom_cm: int | None = None
     of: str
-    places: int
-    exams: int
+    places: int | None = None
+    exams: int | None = None
+    countries_hidden: int = 0
     smallest: float | None = None
     p25: float | None = None
     median: float | None = None
@@ -94,7 +100,7 @@ class VariationRow(Record, frozen=True, kw_only=True):
 class PhaseRow(Record, frozen=True, kw_only=True):
     """Exams of one number of scan phases: how many, their median, and its ratio to that of the reference phases.
 
-    ``share`` is of all exams whose phases are known.
+    ``share`` is of all exams whose phases are known. Where ``suppressed`` says why, there are no figures.
     """
 
     exam: str
@@ -105,16 +111,20 @@ class PhaseRow(Record, frozen=True, kw_only=True):
     phantom_cm: int | None = None
     phases: int
     reference_phases: int
-    sites: int
-    exams: int
-    share: float
+    sites: int | None = None
+    exams: int | None = None
+    share: float | None = None
     median: float | None = None
     ratio: float | None = None
     suppressed: str | None = None
 
 
 class AdultProtocolRow(Record, frozen=True, kw_only=True):
-    """Children scanned by a protocol for adults: exams, sites, and the ratio of the medians to the other children's."""
+    """Children scanned by a protocol for adults: exams, sites, and the ratio of the medians to the other children's.
+
+    Where ``suppressed`` says why, there are no figures; where ``split_suppressed`` does, exams and sites stand there,
+    but not how many of them are by which kind of protocol.
+    """
 
     exam: str
     exam_name: str
@@ -122,13 +132,14 @@ class AdultProtocolRow(Record, frozen=True, kw_only=True):
     group_name: str
     quantity: str
     phantom_cm: int | None = None
-    exams: int
+    exams: int | None = None
     adult_protocol: int | None = None
     share: float | None = None
-    sites: int
+    sites: int | None = None
     sites_using: int | None = None
     ratio: float | None = None
     suppressed: str | None = None
+    split_suppressed: str | None = None
 
 
 class AnswerRow(Record, frozen=True, kw_only=True):
@@ -159,6 +170,7 @@ class StudyReport(Record, frozen=True, kw_only=True):
     version: str
     minimum_exams: int
     typical: str
+    dose_values: str = "stated"
     country_value: str
     disclosure_exams: int
     disclosure_sites: int

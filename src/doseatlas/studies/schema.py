@@ -67,7 +67,8 @@ class StudyExam(_Part, frozen=True, kw_only=True):
     """An examination of the study.
 
     ``procedures`` are standard procedures (``reference``). ``words``: of the exams in a mart only those count whose
-    procedure or protocol text holds one of them (case does not matter). ``indications`` are offered in the workbook.
+    procedure, protocol or indication text holds one of them (case does not matter). ``indications`` are offered in the
+    workbook; in a mart, they and ``indication_words`` are sought in the indication that the RIS stated.
     ``phantom_cm``: CTDIvol and DLP must be for this CTDI phantom; without, phantoms are kept apart.
     """
 
@@ -76,6 +77,7 @@ class StudyExam(_Part, frozen=True, kw_only=True):
     procedures: tuple[str, ...]
     words: tuple[str, ...] = ()
     indications: tuple[str, ...] = ()
+    indication_words: tuple[str, ...] = ()
     phantom_cm: Literal[16, 32] | None = None
 
 
@@ -118,6 +120,8 @@ class Rules(_Part, frozen=True, kw_only=True):
     minimum_exams: Annotated[int, msgspec.Meta(ge=1)] = 10
     """Fewer exams of one kind and group at a site give no typical value."""
     typical: Literal["median", "mean"] = "median"
+    dose_values: Literal["stated", "corrected"] = "stated"
+    """Whether marts give doses as devices state them, or as calibration certificates correct them."""
     country_value: Literal["median of sites", "pooled exams"] = "median of sites"
     """What the value of a country is: the median of its sites' typical values, or that of all its exams together."""
 

@@ -69,25 +69,47 @@ def _mart_file(path: Path) -> pa.Table:
         raise StudyError(f"{path}: not a whole Parquet file of a mart ({error}). Export it again.") from error
 
 
-def of_study(exams: ibis.Table, study: Study) -> ibis.Table:
-    """Return a mart's exams with ``exam``, the study's name for what was done (null: not of the study)."""
+def of_mart(exams: ibis.Table, study: Study) -> ibis.Table:
+    """Return a mart's exams with ``exam``, the study's name for what was done (null: not of the study).
+
+    ``other_indication``: the RIS stated an indication, and it is none of the exam's. An exam that has words is judged
+    by them alone, wherever they stand: a protocol named for COVID-19 says enough where the indication says "fever".
+    """
     import ibis
 
-    text = (exams.procedure_text.fill_null("") + " " + exams.protocol.fill_null("")).lower()
+    stated = exams.indication if "indication" in exams.columns else ibis.null("string")
+    indication = stated.fill_null("").lower()
+    text = (exams.procedure_text.fill_null("") + " " + exams.protocol.fill_null("")).lower() + " " + indication
     cases = []
+    others = [ibis.literal(False)]
     for exam in sorted(study.exams, key=lambda exam: not exam.words):  # those with words are the more special ones
         fits = exams.procedure.isin(exam.procedures)
+        terms = [indication.contains(word.lower()) for word in (*exam.indications, *exam.indication_words)]
         if exam.words:
-            fits = fits & ibis.or_(*(text.contains(word.lower()) for word in exam.words))
+            fits = fits & ibis.or_(*(text.contains(word.lower()) for word in exam.words), *terms)
         cases.append((fits, ibis.literal(exam.id)))
-    return exams.mutate(exam=ibis.cases(*cases), indication=ibis.null("string"))
+        if terms and not exam.words:
+            others.append((ibis.cases(*cases) == exam.id) & (indication.strip() != "") & ~ibis.or_(*terms))
+    return exams.mutate(exam=ibis.cases(*cases), other_indication=ibis.or_(*others).fill_null(False))
+
+
+def of_workbook(exams: ibis.Table, study: Study) -> ibis.Table:
+    """Return a workbook's exams with ``other_indication``: the one picked is not among those of the exam."""
+    import ibis
+
+    asked = [
+        (exams.exam == exam.id) & exams.indication.notnull() & ~exams.indication.isin(exam.indications)
+        for exam in study.exams
+        if exam.indications
+    ]
+    return exams.mutate(other_indication=ibis.or_(ibis.literal(False), *asked))
 
 
 def sorted_out(exams: ibis.Table, study: Study) -> tuple[pa.Table, tuple[LeftOut, ...], int]:
     """Return the exams that count with the columns asked, why others were left out, and how many there were.
 
-    ``exams`` has ``exam``, ``indication``, ``month``, ``plausible``, ``patient_group``, ``phantom_cm`` and the study's
-    variables.
+    ``exams`` has ``exam``, ``other_indication``, ``month``, ``plausible``, ``patient_group``, ``phantom_cm`` and the
+    study's variables.
     """
     import ibis
 
@@ -136,12 +158,8 @@ def _reasons(exams: ibis.Table, study: Study) -> list[tuple[Any, str]]:
         (exams.exam.isnull(), "not an examination of the study"),
         (~exams.month.fill_null("").between(since, until), "outside the study's period, or undated"),
         (~exams.plausible.fill_null(False), "flagged as implausible"),
+        (exams.other_indication, "indication is not of this examination"),
     ]
-    for exam in study.exams:
-        if exam.indications:
-            # A mart states no indication: there the words of the exam tell.
-            other = exams.indication.notnull() & ~exams.indication.isin(exam.indications)
-            reasons.append(((exams.exam == exam.id) & other, "indication is not of this examination"))
     parameters = {group.parameter for group in study.groups if group.parameter}
     for parameter in sorted(parameters):
         reasons.append((exams[parameter].isnull(), f"{meaning(parameter)} not stated"))
@@ -153,16 +171,23 @@ def _reasons(exams: ibis.Table, study: Study) -> list[tuple[Any, str]]:
     for variable in study.variables:
         if variable.required:
             reasons.append((exams[variable.column].isnull(), f"{meaning(variable.column)} not stated"))
-    for variable in study.variables:
-        low, high = limits(variable)
-        if low is not None and high is not None:
-            value = exams[variable.column]
-            outside = ~value.between(low, high).fill_null(True)
-            if value.type().is_floating():
-                # Parquet's statistics leave NaN out, so an engine that trusts them would take NaN to be in range.
-                outside = outside | value.isnan().fill_null(False)
-            reasons.append((outside, f"{meaning(variable.column)} outside {low:g} to {high:g} {unit(variable.column)}"))
-    return reasons
+    return [*reasons, *(_outside(exams, variable) for variable in study.variables if limits(variable) != (None, None))]
+
+
+def _outside(exams: ibis.Table, variable: Variable) -> tuple[Any, str]:
+    """Return which exams are outside a variable's limits, and what that is called."""
+    import ibis
+
+    value = exams[variable.column]
+    low, high = limits(variable)
+    outside = [value < low] if low is not None else []
+    outside += [value > high] if high is not None else []
+    if value.type().is_floating():
+        # Parquet's statistics leave NaN out, so an engine that trusts them would take NaN to be in range.
+        outside.append(value.isnan())
+    allowed = f"below {low:g}" if high is None else f"above {high:g}" if low is None else f"outside {low:g} to {high:g}"
+    told = f"{meaning(variable.column)} {allowed} {unit(variable.column)}".rstrip()
+    return ibis.or_(*outside).fill_null(False), told
 
 
 def limits(variable: Variable) -> tuple[float | None, float | None]:

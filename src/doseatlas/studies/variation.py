@@ -1,6 +1,7 @@
 """How far apart are the typical values of sites, or of countries, for one exam and one group of patients?
 
-Fold variation is the largest over the smallest typical value (``docs/studies.md``).
+Fold variation is the largest over the smallest typical value (``docs/studies.md``), with the interval that
+``analysis.variation`` gives everywhere.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from math import isnan
 from typing import TYPE_CHECKING, NamedTuple
 
+from doseatlas.analysis.variation import spread_of
 from doseatlas.studies.results import PlaceValue, SiteValue, VariationRow
 from doseatlas.studies.schema import Study, Variation
 from doseatlas.studies.values import Value
@@ -19,13 +22,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 DRAWS = 2000
-PERCENT = (2.5, 97.5)
 
 
 class Place(NamedTuple):
     """A site or a country: its value, and values drawn anew from its exams."""
 
     name: str
+    sites: int
     n: int
     value: float
     drawn: npt.NDArray[np.float64]
@@ -45,7 +48,8 @@ def _row(cell: list[Value], study: Study, asked: Variation) -> VariationRow:
 
     first, shown = cell[0], study.disclosure
     exams = sum(value.n for value in cell)
-    places = _sites(cell, study) if asked.of == "sites" else _countries(cell, study)
+    countries, hidden = _countries(cell, study)
+    places = _sites(cell, study) if asked.of == "sites" else countries
     row = VariationRow(
         exam=first.exam,
         exam_name=next(exam.name for exam in study.exams if exam.id == first.exam),
@@ -54,32 +58,34 @@ def _row(cell: list[Value], study: Study, asked: Variation) -> VariationRow:
         quantity=asked.quantity,
         phantom_cm=first.phantom_cm or None,
         of=asked.of,
-        places=len(places),
-        exams=exams,
     )
     reason = suppression(len(cell), exams, study)
+    if not reason and not places:
+        reason = f"no country has {shown.minimum_sites} sites, and sites are hidden"
     if reason:
         return _replace(row, suppressed=reason)
-    places.sort(key=lambda place: place.value)
-    low, high = places[0], places[-1]
-    p25, median, p75 = (float(q) for q in np.quantile([place.value for place in places], (0.25, 0.5, 0.75)))
+    drawn = np.stack([place.drawn for place in places], axis=1)
+    found = spread_of(np.array([place.value for place in places]), np.log(drawn) if (drawn > 0).all() else None)
+    low, high = places[found.lowest], places[found.highest]
     named = shown.sites == "codes" if asked.of == "sites" else shown.countries == "shown"
-    fold_low, fold_high = _interval(low, high) if low.value > 0 and len(places) > 1 else (None, None)
     return _replace(
         row,
+        places=len(places),
+        exams=sum(place.n for place in places),
+        countries_hidden=hidden,
         smallest=low.value,
-        p25=p25,
-        median=median,
-        p75=p75,
+        p25=found.p25,
+        median=found.median,
+        p75=found.p75,
         largest=high.value,
-        fold=high.value / low.value if low.value > 0 else None,
-        fold_low=fold_low,
-        fold_high=fold_high,
-        quartile_ratio=p75 / p25 if p25 > 0 else None,
+        fold=None if isnan(found.fold) or len(places) < 2 else found.fold,
+        fold_low=found.fold_low,
+        fold_high=found.fold_high,
+        quartile_ratio=None if isnan(found.quartile_ratio) or len(places) < 2 else found.quartile_ratio,
         smallest_place=low.name if named else None,
         largest_place=high.name if named else None,
         sites=_shown_sites(cell, study),
-        countries=_shown_countries(cell, study),
+        countries=_shown_countries(countries) if shown.countries == "shown" else (),
     )
 
 
@@ -100,18 +106,27 @@ def site_code(study: Study, participant: str) -> str:
 
 def _sites(cell: Sequence[Value], study: Study) -> list[Place]:
     return [
-        Place(site_code(study, value.participant), value.n, value.value, _drawn(value, study.rules.typical))
+        Place(site_code(study, value.participant), 1, value.n, value.value, _drawn(value, study.rules.typical))
         for value in cell
     ]
 
 
-def _countries(cell: Sequence[Value], study: Study) -> list[Place]:
-    """Return the value of each country: the median of its sites' values, or that of all their exams together."""
+def _countries(cell: Sequence[Value], study: Study) -> tuple[list[Place], int]:
+    """Return the value of each country, and how many countries are left out.
+
+    The value is the median of its sites' values, or that of all their exams together. Where sites are hidden, a country
+    of few sites would show them, or the only one exactly: it is left out.
+    """
     import numpy as np
 
-    places = []
+    places: list[Place] = []
+    hidden = 0
+    least = study.disclosure.minimum_sites if study.disclosure.sites == "hidden" else 1
     for country, group in groupby(sorted(cell, key=lambda value: value.country), key=lambda value: value.country):
         members = list(group)
+        if len(members) < least:
+            hidden += 1
+            continue
         if study.rules.country_value == "pooled exams":
             pooled = np.sort(np.concatenate([value.ordered for value in members]))
             typical = np.median(pooled) if study.rules.typical == "median" else pooled.mean()
@@ -120,8 +135,8 @@ def _countries(cell: Sequence[Value], study: Study) -> list[Place]:
         else:
             typical = np.median([value.value for value in members])
             drawn = np.median([_drawn(value, study.rules.typical) for value in members], axis=0)
-        places.append(Place(country, sum(value.n for value in members), float(typical), drawn))
-    return places
+        places.append(Place(country, len(members), sum(value.n for value in members), float(typical), drawn))
+    return places, hidden
 
 
 def _drawn(value: Value, typical: str) -> npt.NDArray[np.float64]:
@@ -142,13 +157,6 @@ def _drawn(value: Value, typical: str) -> npt.NDArray[np.float64]:
     return np.interp(ranks, np.arange(value.n), value.ordered)
 
 
-def _interval(low: Place, high: Place) -> tuple[float, float]:
-    import numpy as np
-
-    lower, upper = np.percentile(high.drawn / low.drawn, PERCENT)
-    return float(lower), float(upper)
-
-
 def _shown_sites(cell: Sequence[Value], study: Study) -> tuple[SiteValue, ...]:
     if study.disclosure.sites == "hidden":
         return ()
@@ -164,19 +172,8 @@ def _shown_sites(cell: Sequence[Value], study: Study) -> tuple[SiteValue, ...]:
     )
 
 
-def _shown_countries(cell: Sequence[Value], study: Study) -> tuple[PlaceValue, ...]:
-    """Return the countries' values; where sites are hidden, a country of too few sites would show them."""
-    if study.disclosure.countries == "hidden":
-        return ()
-    sites: dict[str, int] = {}
-    for value in cell:
-        sites[value.country] = sites.get(value.country, 0) + 1
-    least = study.disclosure.minimum_sites if study.disclosure.sites == "hidden" else 1
-    return tuple(
-        PlaceValue(country=place.name, sites=sites[place.name], n=place.n, value=place.value)
-        for place in _countries(cell, study)
-        if sites[place.name] >= least
-    )
+def _shown_countries(countries: Sequence[Place]) -> tuple[PlaceValue, ...]:
+    return tuple(PlaceValue(country=one.name, sites=one.sites, n=one.n, value=one.value) for one in countries)
 
 
 def _replace(row: VariationRow, **changes: object) -> VariationRow:

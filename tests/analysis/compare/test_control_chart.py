@@ -12,6 +12,7 @@ import pytest
 from doseatlas.analysis import Selection, mart_table
 from doseatlas.analysis.compare import ControlChart, control_charts
 from doseatlas.analysis.compare.change_point import Weekly, find_step, probability_of_largest
+from doseatlas.analysis.compare.control_chart import CUSUM_LIMIT, SURE, _weeks
 from doseatlas.dicom.simulate import mart_arrow, plan
 
 START, END = dt.date(2024, 1, 1), dt.date(2025, 12, 31)
@@ -90,3 +91,42 @@ def test_few_weeks_have_no_chart(tmp_path: Path) -> None:
     table = mart_arrow("facility", 300, 1, start=START, end=START + dt.timedelta(days=60))
     pq.write_table(table, tmp_path / "exams" / "all.parquet")
     assert control_charts(mart_table(tmp_path), Selection(), by="device") == ()
+
+
+def weekly(rng: np.random.Generator, weeks: int, exams: int, step: float = 0.0, begins: int = 0) -> Weekly:
+    """Weeks of exams of one kind whose logarithm of dose has a spread of 0.4, and steps up at a week."""
+    n = np.maximum(rng.poisson(exams, (1, weeks)), 1).astype(np.float64)
+    mean = np.where(np.arange(weeks) < begins, 0.0, step) + 0.4 * rng.normal(size=n.shape) / np.sqrt(n)
+    within = 0.16 * rng.chisquare(np.maximum(n - 1, 1)) * (n > 1)
+    return Weekly(n, n * mean, within + n * mean**2)
+
+
+@pytest.mark.parametrize(("step", "exams"), [(0.15, 20), (0.3, 10)])
+def test_the_interval_of_the_week_holds_the_week_in_which_the_step_began(step: float, exams: int) -> None:
+    rng = np.random.default_rng(8)
+    held = []
+    for _ in range(300):
+        begins = int(rng.integers(10, 50))
+        found = find_step(weekly(rng, 60, exams, step, begins))
+        assert found is not None
+        if found.p_value < SURE:
+            assert found.first <= found.week <= found.last
+            held.append(found.first <= begins <= found.last)
+    assert len(held) > 250
+    assert np.mean(held) >= 0.94
+
+
+@pytest.mark.nightly
+def test_charts_of_what_does_not_change_signal_as_rarely_as_they_are_said_to() -> None:
+    rng = np.random.default_rng(9)
+    exposed, signals = np.zeros(2), np.zeros(2)
+    for _ in range(500):
+        charted = list(_weeks(weekly(rng, 400, 20), [START + dt.timedelta(weeks=i) for i in range(400)], 13))
+        over = np.array(
+            [(abs(week.ewma) > week.ewma_limit, max(week.cusum_up, week.cusum_down) > CUSUM_LIMIT) for week in charted]
+        )
+        for chart in range(2):
+            first = np.flatnonzero(over[:, chart])
+            exposed[chart] += first[0] + 1 if len(first) else len(charted)
+            signals[chart] += len(first) > 0
+    assert exposed / signals == pytest.approx([2850, 3400], rel=0.3)

@@ -23,6 +23,7 @@ def units(rng: np.random.Generator, sizes: list[int], true_logs: Any, within: fl
         np.array([np.median(sample) for sample in samples]),
         np.array([log.mean() for log in logs]),
         np.array([((log - log.mean()) ** 2).sum() for log in logs]),
+        np.zeros(len(sizes)),
     )
 
 

@@ -22,6 +22,7 @@ from doseatlas.analysis.drl import (
     data_version,
     load_run,
     peer_standing,
+    pooled,
     save_computed,
 )
 from doseatlas.model import StoreError, TableError
@@ -283,3 +284,73 @@ def test_a_selection_limits_the_exams(registry: Write) -> None:
 def test_an_empty_registry_has_no_levels(tmp_path: Path, computed: Run) -> None:
     for name in ("icrp-135-national", "ncrp-172", "icrp-135-regional-medians"):
         assert computed(tmp_path, name).run.levels == ()
+
+
+def test_levels_of_corrected_doses_are_those_of_the_doses_corrected_and_say_so(registry: Write, tmp_path: Path) -> None:
+    rows = facilities(22)
+    calibrated = [{**row, "dlp_corrected_mgy_cm": 2 * row["dlp_mgy_cm"], "calibration": "one"} for row in rows]
+    doubled = [{**row, "dlp_mgy_cm": 2 * row["dlp_mgy_cm"]} for row in rows]
+    for method in ("icrp-135-national", "ncrp-172"):
+        request = Request(drl_method(method), draws=Draws(100, 1))
+        corrected, wanted = (
+            compute_levels(root, asked, data=data_version(root), code_version="test")
+            for root, asked in (
+                (registry({"": calibrated}), request._replace(dose_values="corrected")),
+                (registry({"": doubled}), request),
+            )
+        )
+        assert corrected.run.levels == wanted.run.levels
+        assert (corrected.run.dose_values, wanted.run.dose_values) == ("corrected", "stated")
+        save_computed(corrected, tmp_path, year=2026)
+        assert "corrected dose values" in (tmp_path / "levels.csv").read_text()
+
+
+def test_rules_written_down_from_memory_are_named_in_the_run_and_in_its_set(
+    registry: Write, computed: Run, tmp_path: Path
+) -> None:
+    root = registry({"": facilities(22)})
+    assert computed(root, "icrp-135-national").run.unverified == ()
+    recalled = computed(root, "ncrp-172")
+    assert [source.split(" (")[0] for source in recalled.run.unverified] == ["NCRP Report 172"]
+    save_computed(recalled, tmp_path, year=2026)
+    assert "the method's rule was not verified against its document" in (tmp_path / "levels.csv").read_text()
+
+
+def test_pooled_patients_of_more_groups_than_fit_into_the_memory_give_the_same_levels(
+    registry: Write, computed: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {**row, "procedure": procedure, "patient_group": group}
+        for procedure in ("ct-chest", "ct-head")
+        for group in ("adult", "child-age-1-6y")
+        for row in facilities(12, seed=len(procedure + group))
+    ]
+    root = registry({"A": rows[::2], "B": rows[1::2]})
+    at_once = computed(root, "opripalc-pooled").run.levels + computed(root, "ncrp-172").run.levels
+    assert len(at_once) > 4
+    monkeypatch.setattr(pooled, "MOST_EXAMS", 200)
+    assert computed(root, "opripalc-pooled").run.levels + computed(root, "ncrp-172").run.levels == at_once
+
+
+def test_a_regional_curve_is_of_the_children_of_all_countries_whose_facilities_are_read_country_by_country(
+    registry: Write, computed: Run
+) -> None:
+    rng = np.random.default_rng(4)
+    children = [
+        {
+            **row,
+            "patient_group": "child-weight-15-30",
+            "weight_kg": weight,
+            "dlp_mgy_cm": 50 * float(np.exp(0.03 * weight)),
+        }
+        for row in facilities(8, each=12)
+        for weight in [float(rng.uniform(15, 30))]
+    ]
+    half = len(children) // 2
+    together = computed(registry({"": children}), "icrp-135-regional-sample").run
+    apart = computed(registry({"A": children[:half], "B": children[half:]}), "icrp-135-regional-sample").run
+    (curve,) = {curve.percentile: curve for curve in apart.curves if curve.percentile == 75}.values()
+    assert (curve.area, curve.facilities, curve.patients) == ("all", 8, 96)
+    assert [curve.a, curve.b] == pytest.approx([50, 0.03], rel=1e-6)
+    assert apart.curves == together.curves
+    assert apart.levels == together.levels

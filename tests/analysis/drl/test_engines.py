@@ -57,8 +57,9 @@ EXPRESSIONS: dict[str, Callable[[], ibis.Table]] = {
     "adult protocols": lambda: practice.adult_protocol_counts(EXAMS),
     "phases": lambda: practice.multiphase_counts(EXAMS, ibis.table(LIMITS, name="limits")),
     "reduced dose": lambda: practice.reduced_dose_counts(EXAMS, practice.reduced_dose_rows()[0]),
-    "effective doses": lambda: population.mean_effective_doses(EXAMS),
-    "ages and sexes": lambda: population.age_and_sex_counts(EXAMS),
+    "effective doses": lambda: population.effective_doses(EXAMS),
+    "effective doses of a registry's bands": lambda: population.effective_doses(EXAMS.mutate(age_band=EXAMS.sex)),
+    "coefficient sets": lambda: population.coefficient_set_counts(EXAMS),
 }
 
 

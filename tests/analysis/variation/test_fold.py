@@ -13,7 +13,7 @@ from doseatlas.analysis import mart_table
 from doseatlas.analysis.compare import unit_logs
 from doseatlas.analysis.drl import Draws
 from doseatlas.analysis.mart import countable
-from doseatlas.analysis.variation import FoldVariation, fold_variations
+from doseatlas.analysis.variation import FoldVariation, fold_variations, spread_of
 
 DRAWS = Draws(500, 1)
 
@@ -79,6 +79,7 @@ def test_the_interval_of_the_fold_holds_the_true_one_about_as_often_as_it_says()
             np.array([np.exp(np.median(log)) for log in logs]),
             np.array([log.mean() for log in logs]),
             np.array([((log - log.mean()) ** 2).sum() for log in logs]),
+            np.zeros(12),
         )
         found = fold_variation(Peers("ct-head", "adult", "dlp_mgy_cm", 16), units, Draws(300, 1))
         assert found is not None
@@ -90,3 +91,26 @@ def test_the_interval_of_the_fold_holds_the_true_one_about_as_often_as_it_says()
 
 def test_selection_of_nothing_has_no_variation(mart: Callable[..., Path]) -> None:
     assert of(mart, scans(400, "A")) == ()
+
+
+def test_equal_places_are_not_said_to_differ_because_they_are_many() -> None:
+    # The highest of twelve noisy medians over the lowest is far from 1, though all are of one dose.
+    rng = np.random.default_rng(6)
+    held = 0
+    for _ in range(200):
+        medians = np.median(rng.normal(5.0, 0.4, (12, 30)), axis=1)
+        draws = medians + 0.0915 * rng.normal(size=(300, 12))
+        found = spread_of(np.exp(medians), draws)
+        assert found.fold > 1.05
+        held += found.fold_low == 1
+    assert held / 200 > 0.93
+
+
+def test_two_places_have_an_interval_and_one_has_none() -> None:
+    draws = np.log([100.0, 200.0]) + 0.1 * np.random.default_rng(2).normal(size=(500, 2))
+    two = spread_of(np.array([100.0, 200.0]), draws)
+    assert two.fold_low is not None
+    assert two.fold_high is not None
+    assert 1.3 < two.fold_low < two.fold < two.fold_high < 3
+    assert spread_of(np.array([100.0]), draws[:, :1]).fold_low is None
+    assert np.isnan(spread_of(np.array([0.0, 200.0]), None).fold)

@@ -14,11 +14,13 @@ from doseatlas.analysis.drl import Draws
 from doseatlas.analysis.variation import (
     adult_protocols_on_children,
     drivers,
+    load_device_years,
     multiphase_scans,
     reduced_dose_use,
 )
 from doseatlas.analysis.variation.habits import driver_rows
 from doseatlas.analysis.variation.practice import reduced_dose_rows
+from doseatlas.model import TableError
 
 Mart = Callable[..., Path]
 ALL = Selection()
@@ -51,6 +53,30 @@ def test_the_year_of_installation_comes_from_a_list_of_devices(mart: Mart) -> No
     (one,) = drivers(mart_table(mart(rows)), ALL, "dlp_mgy_cm", device_years=years, draws=Draws(100, 1))
     assert (one.name, one.direction, one.units) == ("year of installation", "less", 10)
     assert one.explained > 0.9
+
+
+def test_the_years_of_devices_are_read_from_a_sheet(tmp_path: Path) -> None:
+    sheet = tmp_path / "years.csv"
+    sheet.write_text("facility,device,year\nA,CT 1,2019\nB,CT 1,2007\n")
+    assert load_device_years(sheet) == {"A / CT 1": 2019, "B / CT 1": 2007}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("facility,device\nA,CT\n", "missing columns year"),
+        (
+            "facility,device,year\nA,CT,2019\nA,CT,2020\n",
+            "line 3: the device 'A / CT' is not named whole",
+        ),
+        ("facility,device,year\nA,CT,new\n", "line 2, column year: 'new' is no year of installation"),
+        ("facility,device,year\nA,CT,19\n", "'19' is no year"),
+    ],
+)
+def test_a_wrong_sheet_of_years_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "years.csv").write_text(text)
+    with pytest.raises(TableError, match=message):
+        load_device_years(tmp_path / "years.csv")
 
 
 def test_every_driver_and_every_reduced_dose_has_a_source() -> None:

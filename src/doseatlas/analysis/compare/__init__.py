@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         follow_up,
         record,
         roles,
+        subject_problem,
+        verdict_in_words,
     )
     from doseatlas.analysis.compare.records import (
         BeforeAfter,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
         FunnelPoint,
         LeagueRow,
         UnitKind,
+        WeekLevel,
     )
 
 __all__ = [
@@ -66,6 +69,7 @@ __all__ = [
     "TrackedFinding",
     "UnitKind",
     "UnitLogs",
+    "WeekLevel",
     "before_after",
     "compare",
     "components",
@@ -77,7 +81,9 @@ __all__ = [
     "league",
     "record",
     "roles",
+    "subject_problem",
     "unit_logs",
+    "verdict_in_words",
 ]
 
 _HOMES = {
@@ -100,6 +106,8 @@ _HOMES = {
         "follow_up",
         "record",
         "roles",
+        "subject_problem",
+        "verdict_in_words",
     ),
     "funnel": (
         "funnels",
@@ -116,6 +124,7 @@ _HOMES = {
         "FunnelPoint",
         "LeagueRow",
         "UnitKind",
+        "WeekLevel",
     ),
     "log_sums": (
         "Peers",

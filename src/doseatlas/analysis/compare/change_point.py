@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 FEWEST_WEEKS = 4  # on either side of a step
+WEEK_95 = 3.0
+"""Drop of the logarithm of the likelihood that bounds the weeks in which a step may have begun.
+
+By simulation they then hold the true week in 95 % and more of the steps that are told (``tests`` repeat it).
+"""
 Z_95 = 1.959963984540054
 
 
@@ -31,9 +36,15 @@ class Weekly(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A step before column ``week``: ``size`` of the logarithm with its standard error, and the p-value."""
+    """A step before column ``week``: ``size`` of the logarithm with its standard error, and the p-value.
+
+    ``first`` and ``last`` are the earliest and latest week in which the step may have begun: those that explain the
+    weeks almost as well as ``week``, the logarithm of the likelihood being less by :data:`WEEK_95` at most.
+    """
 
     week: int
+    first: int
+    last: int
     size: float
     error: float
     p_value: float
@@ -65,9 +76,12 @@ def find_step(weekly: Weekly) -> Step | None:
     variance = _variance(weekly, best + 1, size)
     if not variance > 0:
         return None
+    likely = candidates[gains >= gains.max() - 2 * WEEK_95 * variance] + 1
     share = before_n.sum(axis=0)[candidates[[0, -1]]] / weekly.n.sum()
     p_value = probability_of_largest(float(gains.max() / variance), float(share[0]), float(share[1]))
-    return Step(best + 1, size, math.sqrt(variance / float(information[best])), p_value)
+    return Step(
+        best + 1, int(likely[0]), int(likely[-1]), size, math.sqrt(variance / float(information[best])), p_value
+    )
 
 
 def probability_of_largest(gain: float, first: float, last: float) -> float:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from doseatlas.analysis.compare.records import ComparedVerdict, Comparison, PeriodLength, UnitKind
+from doseatlas.analysis.corrected import Sample, counted_as, samples, widened
 from doseatlas.analysis.dose_values import PEERS
 from doseatlas.analysis.mart import chosen, countable
 from doseatlas.analysis.order_statistics import median_interval, probability_median_above, quantile_position
 from doseatlas.analysis.reference_levels import LevelSet, ReferenceLevels
-from doseatlas.analysis.results import Selection
+from doseatlas.analysis.results import DoseValues, Selection
 from doseatlas.analysis.tables import minimum_sample, quantities
 from doseatlas.analysis.typical import answers, ask_schema, verdict
 
@@ -36,6 +37,7 @@ def compare(
     by: UnitKind,
     period: PeriodLength | None = None,
     drl_set: LevelSet | None = None,
+    dose_values: DoseValues = "stated",
 ) -> tuple[Comparison, ...]:
     """Return the typical value of each unit, procedure, group, quantity, phantom and period beside its level.
 
@@ -45,6 +47,8 @@ def compare(
         by: what a unit is. Protocols of the same name on different devices are different units.
         period: how long a period is; ``None``: all is one period, called "all". Undated exams have no period.
         drl_set: the levels to compare with.
+        dose_values: ``corrected`` to count values corrected by calibration certificates; intervals and probabilities
+            then hold sampling and calibration.
 
     Returns:
         Ordered by unit, procedure, group, quantity, phantom and period.
@@ -52,18 +56,61 @@ def compare(
     Sources: ICRP Publication 135 (2017); ``docs/variation.md``.
 
     """
+    levels = ReferenceLevels(drl_set)
+    exams = countable(chosen(counted_as(table, dose_values), selection))
+    found = medians_of_units(exams, by, period, levels)
+    if dose_values == "corrected" and found:
+        sampled = samples(with_units(exams, by, period), ("unit", "period"))
+        found = [_with_calibration(one, sampled.get(key_of_sample(one))) for one in found]
+    return _consistently(found)
+
+
+def medians_of_units(
+    exams: ibis.Table, by: UnitKind, period: PeriodLength | None, levels: ReferenceLevels
+) -> list[Comparison]:
+    """Return what :func:`compare` does of exams that count, with the uncertainty of sampling alone."""
     import ibis
     import pyarrow as pa
 
-    levels = ReferenceLevels(drl_set)
-    values = unit_dose_values(countable(chosen(table, selection)), by, period)
+    values = unit_dose_values(exams, by, period)
     keys = [*PEERS, "unit", "period"]
     groups = values.group_by(keys).agg(n=values.count()).to_pyarrow().to_pylist()
     if not groups:
-        return ()
+        return []
     asked = pa.Table.from_pylist([_ask(group, levels) for group in groups], ask_schema(keys))
     rows = answers(values, ibis.memtable(asked), keys).to_pyarrow().to_pylist()
-    return _consistently(sorted((_comparison(row, by, levels) for row in rows), key=_order))
+    return sorted((_comparison(row, by, levels) for row in rows), key=_order)
+
+
+def key_of_sample(one: Comparison) -> tuple[Any, ...]:
+    """Return ``PEERS``, unit and period."""
+    return one.procedure, one.patient_group, one.quantity, one.phantom_cm or 0, one.unit, one.period
+
+
+def _with_calibration(one: Comparison, sample: Sample | None) -> Comparison:
+    if sample is None:
+        return one
+    found = widened(sample, one.low, one.high, one.reference)
+    probability = one.probability_above if found.probability_above is None else found.probability_above
+    return msgspec.structs.replace(
+        one,
+        low=found.low,
+        high=found.high,
+        calibration_uncertainty=found.calibration,
+        probability_above=probability,
+    )
+
+
+def with_units(exams: ibis.Table, by: UnitKind, period: PeriodLength | None) -> ibis.Table:
+    """Return the exams with ``unit`` and ``period``; undated exams have no period."""
+    device = exams.device.fill_null("unknown device")
+    unit = {
+        "facility": exams.facility,
+        "device": exams.facility + " / " + device,
+        "protocol": exams.facility + " / " + device + " / " + exams.protocol.fill_null("(no protocol stated)"),
+    }[by]
+    named = exams.mutate(unit=unit, period=_period(exams.month, period))
+    return named if period is None else named.filter(named.period != UNDATED)
 
 
 def unit_dose_values(exams: ibis.Table, by: UnitKind, period: PeriodLength | None) -> ibis.Table:
@@ -71,18 +118,8 @@ def unit_dose_values(exams: ibis.Table, by: UnitKind, period: PeriodLength | Non
     import ibis
     import pyarrow as pa
 
-    device = exams.device.fill_null("unknown device")
-    unit = {
-        "facility": exams.facility,
-        "device": exams.facility + " / " + device,
-        "protocol": exams.facility + " / " + device + " / " + exams.protocol.fill_null("(no protocol stated)"),
-    }[by]
     names = [quantity.name for quantity in quantities()]
-    wide = exams.select(
-        "procedure", "patient_group", "phantom_cm", *names, unit=unit, period=_period(exams.month, period)
-    )
-    if period is not None:
-        wide = wide.filter(wide.period != UNDATED)
+    wide = with_units(exams, by, period).select("procedure", "patient_group", "phantom_cm", *names, "unit", "period")
     # A cross join with a handful of names reads the files once, as in dose_values.
     each = wide.cross_join(ibis.memtable(pa.table({"quantity": names})))
     on_phantom = each.quantity.isin([quantity.name for quantity in quantities() if quantity.phantom_matters])

@@ -13,9 +13,9 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from doseatlas.analysis.compare.change_point import Z_95, Weekly, find_step
+from doseatlas.analysis.compare.change_point import Z_95, Step, Weekly, find_step
 from doseatlas.analysis.compare.comparison import unit_dose_values
-from doseatlas.analysis.compare.records import ChangePoint, ChartSignal, ChartWeek, ControlChart
+from doseatlas.analysis.compare.records import ChangePoint, ChartSignal, ChartWeek, ControlChart, WeekLevel
 from doseatlas.analysis.mart import chosen, countable
 from doseatlas.analysis.results import Selection
 from doseatlas.analysis.tables import quantities
@@ -83,10 +83,14 @@ def _chart(
     dates = [dt.date.fromisoformat(week) for week in weeks]
     charted = tuple(_weeks(weekly, dates, baseline_weeks))
     step = find_step(weekly)
+    if step is not None and step.p_value >= SURE:
+        step = None
     change = None
-    if step is not None and step.p_value < SURE:
+    if step is not None:
         change = ChangePoint(
             week=dates[step.week],
+            week_low=dates[step.first],
+            week_high=dates[step.last],
             factor=math.exp(step.size),
             low=math.exp(step.size - Z_95 * step.error),
             high=math.exp(step.size + Z_95 * step.error),
@@ -98,6 +102,8 @@ def _chart(
         quantity=quantity,
         baseline_weeks=baseline_weeks,
         weeks=charted,
+        levels=tuple(_levels(weekly, dates, step)),
+        cusum_limit=CUSUM_LIMIT,
         first_signal=next((week.week for week in charted if week.signal != "none"), None),
         change=change,
     )
@@ -143,6 +149,24 @@ def _weeks(weekly: Weekly, dates: list[dt.date], baseline_weeks: int) -> Iterato
             cusum_down=down,
             signal=_signal(ewma, limit, up, down),
         )
+
+
+def _levels(weekly: Weekly, dates: list[dt.date], step: Step | None) -> Iterator[WeekLevel]:
+    """Yield each week's dose over the level before the step, which is that of all weeks where there is no step.
+
+    The level of a kind is its mean once the step is taken off the weeks after it, so that a kind that is seen only
+    after the step counts too.
+    """
+    import numpy as np
+
+    after = np.zeros(len(dates))
+    if step is not None:
+        after[step.week :] = step.size
+    level = (weekly.total - weekly.n * after).sum(axis=1) / weekly.n.sum(axis=1)
+    exams = weekly.n.sum(axis=0)
+    rise = (weekly.total - weekly.n * level[:, None]).sum(axis=0) / exams
+    for week, n, size in zip(dates, exams, rise, strict=True):
+        yield WeekLevel(week=week, n=int(n), ratio=math.exp(size))
 
 
 def _against_earlier(weekly: Weekly, place: int) -> tuple[int, float, float] | None:

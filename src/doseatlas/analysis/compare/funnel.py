@@ -3,17 +3,19 @@
 On the logarithm of the dose, the median of n exams has a standard error of about 1.2533 s / sqrt(n), s being the spread
 of patients within units. Units truly differ too: what the scatter of the medians exceeds chance by is the usual spread
 between units, and belongs to the limits (Spiegelhalter, Statistics in Medicine 24 (2005) 1185-1202, the additive
-model). So a large hospital is not flagged because its sample is large, nor a small one for noise.
+model). So a large hospital is not flagged because its sample is large, nor a small one for noise. Of corrected values,
+the error of a unit's calibration adds to that of its sample; the limits drawn are those of a unit without one.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from doseatlas.analysis.compare.log_sums import Peers, UnitLogs
+from doseatlas.analysis.compare.log_sums import MEDIAN_EFFICIENCY, Peers, UnitLogs
 from doseatlas.analysis.compare.records import Funnel, FunnelLimit, FunnelPoint, FunnelSignal, LeagueRow
 from doseatlas.analysis.drl.bootstrap import Draws
 
@@ -23,11 +25,11 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-MEDIAN_EFFICIENCY = math.sqrt(math.pi / 2)  # standard error of a normal sample's median over that of its mean
 FEWEST_EXAMS = 5
 FEWEST_UNITS = 5
 Z_95, Z_998 = NormalDist().inv_cdf(0.975), NormalDist().inv_cdf(0.999)
-LIMIT_SIZES = (5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000, 5000, 10_000)
+LIMIT_SIZES = tuple(size * 10**power for power in range(6) for size in (5, 7, 10, 15, 20, 30))
+"""The sample sizes at which limits are given, up to the first beyond the largest unit's."""
 _BOUND = 1.5
 _NORMAL = NormalDist()
 # The mean of min(z squared, bound squared) for a standard normal z.
@@ -49,11 +51,11 @@ def funnel(peers: Peers, logs: UnitLogs) -> Funnel | None:
     if len(enough) < FEWEST_UNITS or not within > 0:
         return None
     y, n = np.log(logs.median[enough]), logs.n[enough]
-    error = MEDIAN_EFFICIENCY * within / np.sqrt(n)
+    error = logs.log_median_error[enough]
     centre = float(np.median(y))
     between = spread_between(y, error, centre)
     z = (y - centre) / np.sqrt(error**2 + between**2)
-    sizes = [size for size in LIMIT_SIZES if size <= 2 * n.max()]
+    sizes = LIMIT_SIZES[: bisect_right(LIMIT_SIZES, n.max()) + 1]
     return Funnel(
         procedure=peers.procedure,
         patient_group=peers.patient_group,
@@ -115,7 +117,7 @@ def league(logs: UnitLogs, draws: Draws) -> tuple[LeagueRow, ...]:
     if not len(enough) or not within > 0:
         return ()
     y, n = np.log(logs.median[enough]), logs.n[enough]
-    error = MEDIAN_EFFICIENCY * within / np.sqrt(n)
+    error = logs.log_median_error[enough]
     centre = float(np.median(y))
     between = spread_between(y, error, centre) if len(y) > 1 else 0.0
     shrunken = centre + (y - centre) * between**2 / (between**2 + error**2)

@@ -4,11 +4,14 @@ decomposition of variance are made of: the engine reduces millions of exams to a
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from doseatlas.analysis.compare.comparison import unit_dose_values
+from doseatlas.analysis.compare.comparison import unit_dose_values, with_units
 from doseatlas.analysis.compare.records import UnitKind
+from doseatlas.analysis.corrected import calibration_by
 from doseatlas.analysis.dose_values import PEERS
+from doseatlas.analysis.results import DoseValues
 
 if TYPE_CHECKING:
     import ibis
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
+
+MEDIAN_EFFICIENCY = math.sqrt(math.pi / 2)  # standard error of a normal sample's median over that of its mean
 
 
 class Peers(NamedTuple):
@@ -28,13 +33,17 @@ class Peers(NamedTuple):
 
 
 class UnitLogs(NamedTuple):
-    """Units by name, with n, median dose, and mean and sum of squared deviations of the logarithm of the dose."""
+    """Units by name, with n, median dose, and mean and sum of squared deviations of the logarithm of the dose.
+
+    ``calibration`` is the relative standard uncertainty that the certificates leave to it; 0 for stated values.
+    """
 
     units: list[str]
     n: Floats
     median: Floats
     log_mean: Floats
     log_squares: Floats
+    calibration: Floats
 
     @property
     def spread_within(self) -> float:
@@ -43,6 +52,13 @@ class UnitLogs(NamedTuple):
 
         freedom = float((self.n - 1).sum())
         return float(np.sqrt(self.log_squares.sum() / freedom)) if freedom > 0 else float("nan")
+
+    @property
+    def log_median_error(self) -> Floats:
+        """The standard error of the logarithm of each median, from sampling and calibration."""
+        import numpy as np
+
+        return np.hypot(MEDIAN_EFFICIENCY * self.spread_within / np.sqrt(self.n), self.calibration)
 
 
 def unit_logs_table(exams: ibis.Table, by: UnitKind) -> ibis.Table:
@@ -55,19 +71,24 @@ def unit_logs_table(exams: ibis.Table, by: UnitKind) -> ibis.Table:
     )
 
 
-def unit_logs(exams: ibis.Table, by: UnitKind) -> dict[Peers, UnitLogs]:
-    """Return the units of each exam, group, quantity and phantom. Doses of 0 have no logarithm and are left out."""
+def unit_logs(exams: ibis.Table, by: UnitKind, dose_values: DoseValues = "stated") -> dict[Peers, UnitLogs]:
+    """Return the units of each exam, group, quantity and phantom. Doses of 0 have no logarithm and are left out.
 
-    found: dict[Peers, list[tuple[str, float, float, float, float]]] = {}
+    ``dose_values`` says whether ``exams`` were given corrected values (``corrected.with_corrected_values``).
+    """
+    keys = ("unit",)
+    uncertain = calibration_by(with_units(exams, by, None), keys) if dose_values == "corrected" else {}
+    found: dict[Peers, list[tuple[str, float, float, float, float, float]]] = {}
     for row in unit_logs_table(exams, by).order_by([*PEERS, "unit"]).to_pyarrow().to_pylist():
         key = Peers(row["procedure"], row["patient_group"], row["quantity"], row["phantom_cm"])
         squares = row["n"] * (row["log_variance"] or 0.0)
-        found.setdefault(key, []).append((row["unit"], row["n"], row["median"], row["log_mean"], squares))
+        calibration = uncertain.get((*key, row["unit"]), 0.0)
+        figures = (row["n"], row["median"], row["log_mean"], squares, calibration)
+        found.setdefault(key, []).append((row["unit"], *figures))
     return {key: _unit_logs(rows) for key, rows in found.items()}
 
 
-def _unit_logs(rows: list[tuple[str, float, float, float, float]]) -> UnitLogs:
+def _unit_logs(rows: list[tuple[str, float, float, float, float, float]]) -> UnitLogs:
     import numpy as np
 
-    n, median, log_mean, log_squares = np.array([row[1:] for row in rows], dtype=np.float64).T
-    return UnitLogs([row[0] for row in rows], n, median, log_mean, log_squares)
+    return UnitLogs([row[0] for row in rows], *np.array([row[1:] for row in rows], dtype=np.float64).T)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 import msgspec
 
 from doseatlas.analysis.compare.change_in_dose import before_after
+from doseatlas.analysis.compare.comparison import compare
 from doseatlas.analysis.compare.records import BeforeAfter, UnitKind
-from doseatlas.analysis.results import DoseQuantity, Selection
+from doseatlas.analysis.results import DoseQuantity, DoseValues, Selection
+from doseatlas.analysis.tables import quantities
 from doseatlas.model import DoseAtlasError, Record
 
 if TYPE_CHECKING:
@@ -81,12 +84,13 @@ class ActionTaken(Record, frozen=True, kw_only=True, tag="action"):
 
 
 class Closed(Record, frozen=True, kw_only=True, tag="closed"):
-    """The finding ended, with what came of it."""
+    """The finding ended, with what came of it; ``seen`` is what the doses then said of it (see :func:`follow_up`)."""
 
     at: dt.datetime
     by: str
     outcome: Outcome
     text: str
+    seen: str | None = None
 
 
 class Reopened(Record, frozen=True, kw_only=True, tag="reopened"):
@@ -244,19 +248,59 @@ def next_state(finding_id: str, current: TrackedFinding | None, event: Event) ->
             return msgspec.structs.replace(changed, outcome=None, action_from=None, status="open")
 
 
-def follow_up(table: ibis.Table, one: TrackedFinding, until: dt.date | None = None) -> BeforeAfter | None:
+def follow_up(
+    table: ibis.Table, one: TrackedFinding, until: dt.date | None = None, *, dose_values: DoseValues = "stated"
+) -> BeforeAfter | None:
     """Return the typical value before and after a finding's last action; ``None``: no action, or no exams on one side.
 
-    ``until`` is the last day of the time after.
+    ``until`` is the last day of the time after; ``dose_values`` is which doses are counted.
     """
     if one.action_from is None:
         return None
     subject = one.subject
     selection = Selection(procedure=subject.procedure, patient_group=subject.patient_group)
-    moved = before_after(table, selection, one.action_from, by=subject.kind, unit=subject.unit, until_after=until)
+    moved = before_after(
+        table,
+        selection,
+        one.action_from,
+        by=subject.kind,
+        unit=subject.unit,
+        until_after=until,
+        dose_values=dose_values,
+    )
     return next(
         (one for one in moved if one.quantity == subject.quantity and one.phantom_cm == subject.phantom_cm), None
     )
+
+
+def subject_problem(table: ibis.Table, subject: Subject) -> str | None:
+    """Return what keeps a finding's subject from being compared: a phantom that is missing, or no exams of it.
+
+    ``None`` where the exams have typical values of the subject.
+    """
+    matters = any(one.name == subject.quantity and one.phantom_matters for one in quantities())
+    if matters and subject.phantom_cm not in (16, 32):
+        return f"{subject.quantity} is told apart by CTDI phantom: say whether it is of 16 or 32 cm"
+    if not matters and subject.phantom_cm is not None:
+        return f"{subject.quantity} has no CTDI phantom; leave it out"
+    selection = Selection(procedure=subject.procedure, patient_group=subject.patient_group)
+    found = compare(table, selection, by=subject.kind)
+    units = sorted({one.unit for one in found})
+    if subject.unit not in units:
+        near = ", ".join(get_close_matches(subject.unit, units, cutoff=0.3)) or f"{len(units)} other units"
+        return f"no exam of {subject.procedure}, {subject.patient_group} is of {subject.unit!r}; there are: {near}"
+    if not any(
+        (one.unit, one.quantity, one.phantom_cm) == (subject.unit, subject.quantity, subject.phantom_cm)
+        for one in found
+    ):
+        return f"{subject.unit!r} states no {subject.quantity} of this procedure, group and phantom"
+    return None
+
+
+def verdict_in_words(moved: BeforeAfter) -> str:
+    """Return what a finding's :func:`follow_up` says."""
+    interval = "" if moved.low is None else f", 95 % interval {moved.low:.3g} to {moved.high:.3g}"
+    return f"{moved.verdict}: {moved.ratio:.3g} times{interval}; n {moved.n_before} before, {moved.n_after} after"
 
 
 def _may_close(current: TrackedFinding, event: Closed) -> None:

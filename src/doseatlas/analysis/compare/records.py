@@ -19,7 +19,8 @@ class Comparison(Record, frozen=True, kw_only=True):
     """One unit's typical value of one period, set against the reference level.
 
     ``low`` and ``high`` are the distribution-free 95 % interval of the median. ``probability_above`` is the probability
-    that the true median lies above the level. ``note`` says what to look at first.
+    that the true median lies above the level. Of corrected values both hold the uncertainty of calibration too,
+    ``calibration_uncertainty`` (relative, k = 1). ``note`` says what to look at first.
     """
 
     kind: UnitKind
@@ -34,6 +35,7 @@ class Comparison(Record, frozen=True, kw_only=True):
     median: float
     low: float | None = None
     high: float | None = None
+    calibration_uncertainty: float | None = None
     reference: ReferenceLevel | None = None
     ratio: float | None = None
     probability_above: float | None = None
@@ -110,13 +112,24 @@ class ChartWeek(Record, frozen=True, kw_only=True):
     signal: ChartSignal
 
 
+class WeekLevel(Record, frozen=True, kw_only=True):
+    """One week's geometric mean dose over that before the change (of all weeks where there is none), kind by kind."""
+
+    week: dt.date
+    n: int
+    ratio: float
+
+
 class ChangePoint(Record, frozen=True, kw_only=True):
     """From the week that begins on ``week`` on, dose is ``factor`` times what it was before (95 % interval).
 
-    ``p_value`` is the probability of so strong a step anywhere if there were none.
+    It may have begun as early as ``week_low`` or as late as ``week_high`` (95 %). ``p_value`` is the probability of so
+    strong a step anywhere if there were none.
     """
 
     week: dt.date
+    week_low: dt.date
+    week_high: dt.date
     factor: float
     low: float
     high: float
@@ -126,8 +139,9 @@ class ChangePoint(Record, frozen=True, kw_only=True):
 class ControlChart(Record, frozen=True, kw_only=True):
     """One unit and quantity week by week, all its procedures and groups together, each against itself.
 
-    ``first_signal`` is the first week that EWMA or CUSUM signals; ``change`` the one step that explains the weeks best,
-    ``None`` where none is surer than chance.
+    ``weeks`` are those charted, each against all before it; the CUSUMs' limit is ``cusum_limit``. ``levels`` are all
+    weeks with exams against one and the same level. ``first_signal`` is the first week that EWMA or CUSUM signals;
+    ``change`` the one step that explains the weeks best, ``None`` where none is surer than chance.
     """
 
     kind: Literal["device", "protocol"]
@@ -135,6 +149,8 @@ class ControlChart(Record, frozen=True, kw_only=True):
     quantity: DoseQuantity
     baseline_weeks: int
     weeks: tuple[ChartWeek, ...]
+    levels: tuple[WeekLevel, ...]
+    cusum_limit: float
     first_signal: dt.date | None = None
     change: ChangePoint | None = None
 

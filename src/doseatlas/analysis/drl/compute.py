@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 import msgspec
 
 from doseatlas.analysis.areas import EVERYWHERE, NOWHERE, Places, area_folders
+from doseatlas.analysis.corrected import counted_as
 from doseatlas.analysis.drl.bootstrap import Draws
 from doseatlas.analysis.drl.curves import curves_of_area, thin_levels
 from doseatlas.analysis.drl.levels import NO_UNITS, finish, levels_of_units
@@ -41,7 +42,7 @@ from doseatlas.analysis.drl.units import (
 )
 from doseatlas.analysis.mart import ExamFiles
 from doseatlas.analysis.reference_levels import LevelSet, ReferenceLevels
-from doseatlas.analysis.results import Selection
+from doseatlas.analysis.results import DoseValues, Selection
 from doseatlas.analysis.tables import stated_quantities
 from doseatlas.model import TableError
 
@@ -60,7 +61,9 @@ class Request(NamedTuple):
     """Which levels are asked for: all that decides the figures beside the data and the code.
 
     ``based_on`` is the method whose levels a method of unit "country" takes. ``previous`` is the set of levels that a
-    method may keep. ``memory_limit`` is of each engine.
+    method may keep. ``memory_limit`` is of each engine. ``dose_values``: corrected ones are what calibration
+    certificates make of the stated ones. An interval then holds calibration too, as the units that are drawn have each
+    the error of theirs.
     """
 
     method: DrlMethod
@@ -70,6 +73,7 @@ class Request(NamedTuple):
     previous: LevelSet | None = None
     draws: Draws = Draws()
     memory_limit: str = "1GB"
+    dose_values: DoseValues = "stated"
 
 
 class Computed(NamedTuple):
@@ -114,9 +118,9 @@ def compute_levels(
     units = _concatenated([area.units for area in found if area.units is not None])
     split = any(area.units is not None and not _is_one_area(area.units) for area in found)
     if split or len(levels) != len({_peers(level, level.area) for level in levels}):
-        # The sheet of places cuts folders up or joins them: no folder has an area's levels, nor its curves.
-        curves = []
+        # Areas are not folders: a region is many, and the sheet of places cuts them up or joins them.
         levels = list(levels_of_units(units, method, ReferenceLevels(request.previous), request.draws))
+        curves = list(_curves_of_facilities(mart_dir, request, levels, units))
     levels.sort(key=lambda level: (level.area, level.procedure, level.patient_group, level.quantity))
     return Computed(_run(request, levels, curves, [area.exams for area in found], data, code_version), units)
 
@@ -134,14 +138,16 @@ class _Engine(NamedTuple):
     """What one worker asks: the exams of the folder it is at, and the units of these exams (see ``unit_values``)."""
 
     files: ExamFiles
+    exams: ibis.Table
     judged_units: ibis.Table | None
 
 
 def _engine(mart_dir: str | os.PathLike[str], request: Request, threads: int) -> _Engine:
     files = ExamFiles(Path(mart_dir) / "exams", memory_limit=request.memory_limit, threads=threads)
+    exams = counted_as(files.exams, request.dose_values)
     if request.method.unit == "patient":
-        return _Engine(files, None)
-    return _Engine(files, files.kept("judged_units", _judged_units_table(files.exams, request, finite=False)))
+        return _Engine(files, exams, None)
+    return _Engine(files, exams, files.kept("judged_units", _judged_units_table(exams, request, finite=False)))
 
 
 def _side_by_side(
@@ -174,16 +180,15 @@ def _side_by_side(
 
 
 def _folders(mart_dir: str | os.PathLike[str], request: Request) -> list[tuple[str, Path]]:
-    """Return the areas; regional curves and pooled patients need the region's exams in one table."""
-    regional_curve = request.method.level == "regional" and any(rule.curve for rule in request.method.rules)
-    if regional_curve or (request.method.unit == "patient" and request.method.level == "regional"):
+    """Return the areas; a region's pooled patients are needed in one table."""
+    if request.method.unit == "patient" and request.method.level == "regional":
         return [(EVERYWHERE, Path(mart_dir) / "exams")]
     return area_folders(mart_dir)
 
 
 def _units_of_area(name: str, engine: _Engine, request: Request) -> _Area:
     """Return the units of a folder and, where they are of one area, the levels and curves."""
-    method, exams = request.method, engine.files.exams
+    method, exams = request.method, engine.exams
     everything = _judged_units(engine, request)
     wide = counting(everything)
     units = _with_area(long_form(wide), name, request)
@@ -209,7 +214,7 @@ def _judged_units(engine: _Engine, request: Request) -> pa.Table:
     wide = engine.judged_units.to_pyarrow()
     if all_finite(wide):
         return wide
-    return _judged_units_table(engine.files.exams, request, finite=True).to_pyarrow()
+    return _judged_units_table(engine.exams, request, finite=True).to_pyarrow()
 
 
 def _judged_units_table(exams: ibis.Table, request: Request, *, finite: bool) -> ibis.Table:
@@ -221,13 +226,31 @@ def _judged_units_table(exams: ibis.Table, request: Request, *, finite: bool) ->
 
 def _patients_of_area(name: str, engine: _Engine, request: Request) -> _Area:
     """Return the levels of a folder's pooled patients."""
-    exams = engine.files.exams
+    exams = engine.exams
     counted = exams_by_rule(exams, request.selection, request.method)
     area = _area_of_all(counted, name, request)
     previous = ReferenceLevels(request.previous)
     levels = list(levels_of_patients(counted, area, request.method, previous, request.draws))
     (found,) = exam_counts(exams, request.selection).to_pyarrow().to_pylist()
     return _Area(levels, [], _exam_count(name, found, *_asked(counted)))
+
+
+def _curves_of_facilities(
+    mart_dir: str | os.PathLike[str], request: Request, levels: Sequence[ComputedLevel], units: pa.Table
+) -> Iterator[DrlCurve]:
+    """Yield the curves of areas that are no folders, from the exams of their facilities wherever they lie."""
+    import pyarrow.compute as pc
+
+    if not thin_levels(levels, request.method):
+        return
+    engine = _engine(mart_dir, request, threads=os.cpu_count() or 1)
+    engine.files.look_at(Path(mart_dir) / "exams")
+    counted = exams_by_rule(engine.exams, request.selection, request.method)
+    for area in sorted({level.area for level in levels}):
+        facilities = units.filter(pc.equal(units["area"], area))["facility"].unique().to_pylist()
+        own = counted.filter(counted.facility.isin(facilities))
+        of_area = [level for level in levels if level.area == area]
+        yield from curves_of_area(own, area, request.method, of_area, request.draws)
 
 
 def _with_area(units: pa.Table, folder_area: str, request: Request) -> pa.Table:
@@ -380,9 +403,18 @@ def _run(
         selection=request.selection,
         seed=request.draws.seed,
         replicates=request.draws.replicates,
+        dose_values=request.dose_values,
+        unverified=tuple(_unverified(request, levels)),
         previous_set=request.previous.id if request.previous else None,
         places_digest=request.places.digest,
         levels=tuple(levels),
         curves=tuple(curves),
         exams=tuple(exams),
     )
+
+
+def _unverified(request: Request, levels: Sequence[ComputedLevel]) -> list[str]:
+    """Return the sources of the rules that levels follow and that were written down from memory."""
+    methods = [request.method, *([request.based_on] if request.based_on else [])]
+    rules = [method.rule(level.procedure, level.patient_group) for level in levels for method in methods]
+    return sorted({rule.source for rule in rules if rule is not None and rule.verified == "memory"})

@@ -112,6 +112,7 @@ def _row(run: DrlRun, level: ComputedLevel, set_id: str, year: int) -> dict[str,
     quantity, unit = STATED[level.quantity]
     achievable = [guide.value for guide in level.guides if guide.percentile == 50 and guide.value <= (level.value or 0)]
     interval = f" ({level.low:.4g} to {level.high:.4g})" if level.low is not None and level.high is not None else ""
+    doubt = "; the method's rule was not verified against its document" if run.unverified else ""
     return {
         "set": set_id,
         "authority": f"computed from registry {run.data.digest[:12]}",
@@ -124,11 +125,12 @@ def _row(run: DrlRun, level: ComputedLevel, set_id: str, year: int) -> dict[str,
         "stated_unit": unit,
         "procedure": level.procedure,
         "patient_group": level.patient_group,
-        "source": f"doseatlas {run.code_version}, method {run.method}, data {run.data.digest}, seed {run.seed}",
+        "source": f"doseatlas {run.code_version}, method {run.method}, data {run.data.digest}, seed {run.seed}, "
+        f"{run.dose_values} dose values",
         "achievable": repr(achievable[0]) if achievable else "",
         "phantom_cm": level.phantom_cm or "",
         "note": f"p{level.percentile:g} {level.percentile_value:.6g}{interval}; {level.units} units, "
-        f"{level.patients} patients; {level.status}",
+        f"{level.patients} patients; {level.status}{doubt}",
     }
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
+MOST_EXAMS = 10_000_000
+"""The engine holds the doses of so many exams at once: about half a gigabyte. Of more, group after group is asked."""
 FINE = 15
 """How far on either side of a level's percentile percentiles are fetched one by one; beyond, one in five."""
 Key = tuple[str, str, int, str]
@@ -49,14 +51,41 @@ def levels_of_patients(
     exams: ibis.Table, area: str, method: DrlMethod, previous: ReferenceLevels, draws: Draws
 ) -> Iterator[ComputedLevel]:
     """Yield the levels of pooled patients of :func:`exams_by_rule`, all of one area."""
-    percentiles = pooled_percentiles(exams, method)
-    shares = _shares(exams, percentiles, method) if percentiles else {}
-    for key in sorted(percentiles):
-        procedure, group, phantom_cm, quantity = key
-        rule = method.rule(procedure, group)
-        if rule is not None:
-            figures = _figures(percentiles[key], shares[key], rule, draws)
-            yield finish((area, procedure, group, quantity, phantom_cm), figures, rule, previous)
+    for part in _parts(exams):
+        percentiles = pooled_percentiles(part, method)
+        shares = _shares(part, percentiles, method) if percentiles else {}
+        for key in sorted(percentiles):
+            procedure, group, phantom_cm, quantity = key
+            rule = method.rule(procedure, group)
+            if rule is not None:
+                figures = _figures(percentiles[key], shares[key], rule, draws)
+                yield finish((area, procedure, group, quantity, phantom_cm), figures, rule, previous)
+
+
+def _parts(exams: ibis.Table) -> Iterator[ibis.Table]:
+    """Yield whole groups of exams, as many together as fit into the memory: an exact percentile needs all its doses."""
+    import ibis
+
+    counts = exams.group_by(["procedure", "patient_group"]).agg(n=exams.count())
+    parts = _packed(counts.order_by("procedure", "patient_group").to_pyarrow().to_pylist())
+    if len(parts) == 1:
+        yield exams
+        return
+    for part in parts:
+        of_part = [
+            (exams.procedure == row["procedure"]) & (exams.patient_group == row["patient_group"]) for row in part
+        ]
+        yield exams.filter(ibis.or_(*of_part))
+
+
+def _packed(groups: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Return rows of ``n`` exams in order, together up to :data:`MOST_EXAMS`."""
+    parts: list[list[dict[str, Any]]] = [[]]
+    for row in groups:
+        if parts[-1] and sum(one["n"] for one in parts[-1]) + row["n"] > MOST_EXAMS:
+            parts.append([])
+        parts[-1].append(row)
+    return parts
 
 
 def percentiles_needed(method: DrlMethod) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from doseatlas.analysis.results import DoseQuantity, Selection
+from doseatlas.analysis.results import DoseQuantity, DoseValues, Selection
 from doseatlas.model import Record
 
 Status = Literal["set", "kept", "too few units"]
@@ -108,7 +108,11 @@ class DataVersion(Record, frozen=True, kw_only=True):
 
 
 class DrlRun(Record, frozen=True, kw_only=True):
-    """Levels of one computation. Method, data version, code version, selection, seed and places determine the rest."""
+    """Levels of one computation. Method, data version, code version, selection, seed and places determine the rest.
+
+    ``dose_values``: whether they are of stated doses or of those corrected by calibration certificates. ``unverified``
+    are the rules of the method whose document was not read, with what that document is said to be.
+    """
 
     method: str
     title: str
@@ -120,6 +124,8 @@ class DrlRun(Record, frozen=True, kw_only=True):
     selection: Selection
     seed: int
     replicates: int
+    dose_values: DoseValues = "stated"
+    unverified: tuple[str, ...] = ()
     previous_set: str | None = None
     places_digest: str | None = None
     levels: tuple[ComputedLevel, ...]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from doseatlas.analysis.variation.decomposition import decompose
-    from doseatlas.analysis.variation.fold import fold_variations
-    from doseatlas.analysis.variation.habits import drivers
+    from doseatlas.analysis.variation.fold import Spread, fold_variations, spread_of
+    from doseatlas.analysis.variation.habits import drivers, load_device_years
     from doseatlas.analysis.variation.practice import adult_protocols_on_children, multiphase_scans, reduced_dose_use
     from doseatlas.analysis.variation.records import (
         AdultProtocolUse,
@@ -31,18 +31,21 @@ __all__ = [
     "FoldVariation",
     "MultiphaseUse",
     "ReducedDoseUse",
+    "Spread",
     "adult_protocols_on_children",
     "decompose",
     "drivers",
     "fold_variations",
+    "load_device_years",
     "multiphase_scans",
     "reduced_dose_use",
+    "spread_of",
 ]
 
 _HOMES = {
     "decomposition": ("decompose",),
-    "habits": ("drivers",),
-    "fold": ("fold_variations",),
+    "habits": ("drivers", "load_device_years"),
+    "fold": ("Spread", "fold_variations", "spread_of"),
     "practice": (
         "adult_protocols_on_children",
         "multiphase_scans",

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from doseatlas.analysis.compare.funnel import MEDIAN_EFFICIENCY
 from doseatlas.analysis.compare.log_sums import Peers, UnitLogs
 from doseatlas.analysis.drl.bootstrap import FEWEST_UNITS, Draws, drawn_units, interval
 from doseatlas.analysis.tables import minimum_sample
@@ -42,11 +41,8 @@ def fold_variation(peers: Peers, logs: UnitLogs, draws: Draws, *, minimum_n: int
     enough = np.flatnonzero(logs.n >= needed)
     if len(enough) < 2:
         return None
-    median, n = logs.median[enough], logs.n[enough]
-    lowest, highest = int(enough[median.argmin()]), int(enough[median.argmax()])
-    fold = float(logs.median[highest] / logs.median[lowest])
-    p25, p75 = np.quantile(median, [0.25, 0.75])
-    of_fold = _fold_interval(np.log(median), n, logs.spread_within, math.log(fold), draws)
+    median = logs.median[enough]
+    found = spread_of(median, _drawn_logs(np.log(median), logs.log_median_error[enough], draws))
     of_quartiles = _quartile_interval(median, draws)
     return FoldVariation(
         procedure=peers.procedure,
@@ -54,40 +50,73 @@ def fold_variation(peers: Peers, logs: UnitLogs, draws: Draws, *, minimum_n: int
         quantity=peers.quantity,  # type: ignore[arg-type]
         phantom_cm=peers.phantom_cm or None,
         units=len(enough),
-        exams=int(n.sum()),
+        exams=int(logs.n[enough].sum()),
         minimum_n=needed,
         not_counted=len(logs.units) - len(enough),
-        lowest=float(logs.median[lowest]),
-        lowest_unit=logs.units[lowest],
-        highest=float(logs.median[highest]),
-        highest_unit=logs.units[highest],
-        fold=fold,
-        fold_low=of_fold and of_fold[0],
-        fold_high=of_fold and of_fold[1],
-        quartile_ratio=float(p75 / p25),
+        lowest=float(median[found.lowest]),
+        lowest_unit=logs.units[enough[found.lowest]],
+        highest=float(median[found.highest]),
+        highest_unit=logs.units[enough[found.highest]],
+        fold=found.fold,
+        fold_low=found.fold_low,
+        fold_high=found.fold_high,
+        quartile_ratio=found.quartile_ratio,
         quartile_ratio_low=of_quartiles and of_quartiles[0],
         quartile_ratio_high=of_quartiles and of_quartiles[1],
     )
 
 
-def _fold_interval(
-    log_median: Floats, n: Floats, within: float, log_fold: float, draws: Draws
-) -> tuple[float, float] | None:
-    """Return the interval of max / min of these units' true medians.
+class Spread(NamedTuple):
+    """How far typical values are apart; ``lowest`` and ``highest`` are the places of the ends among them.
 
-    Each median is drawn from its sampling distribution. As a maximum of noisy values is too high on average, the draws
-    are reflected about the estimate (the basic bootstrap interval; Davison and Hinkley 1997, section 5.2). A ratio of
-    the highest to the lowest is never below 1.
+    The ratios are NaN where their divisor is 0; the interval of the fold is ``None`` where nothing is drawn.
+    """
+
+    lowest: int
+    highest: int
+    p25: float
+    median: float
+    p75: float
+    fold: float
+    fold_low: float | None
+    fold_high: float | None
+    quartile_ratio: float
+
+
+def spread_of(values: Floats, log_draws: Floats | None) -> Spread:
+    """Return how far typical values are apart, with the 95 % interval of max / min of their true values.
+
+    Args:
+        values: the typical value of each place: facility, device, protocol or country.
+        log_draws: logarithms of what the values might have been with other patients: one row a draw, one column a
+            place; ``None``: not known.
+
+    As a maximum of noisy values is too high on average, the draws are reflected about the estimate (the basic bootstrap
+    interval; Davison and Hinkley 1997, section 5.2). A ratio of the highest to the lowest is never below 1, and the
+    interval begins there where chance alone would spread equal places as far.
+
     """
     import numpy as np
 
-    if len(n) < FEWEST_UNITS or not within > 0:
+    lowest, highest = int(values.argmin()), int(values.argmax())
+    p25, median, p75 = (float(q) for q in np.quantile(values, [0.25, 0.5, 0.75]))
+    fold = float(values[highest] / values[lowest]) if values[lowest] > 0 else math.nan
+    low = high = None
+    if log_draws is not None and len(values) > 1 and fold > 0:
+        drawn, by_chance = (interval(np.ptp(logs, axis=1)) for logs in (log_draws, log_draws - np.log(values)))
+        low, high = (math.exp(max(0.0, 2 * math.log(fold) - end)) for end in (drawn.high, drawn.low))
+        low = 1.0 if math.log(fold) <= by_chance.high else low
+    return Spread(lowest, highest, p25, median, p75, fold, low, high, p75 / p25 if p25 > 0 else math.nan)
+
+
+def _drawn_logs(log_median: Floats, error: Floats, draws: Draws) -> Floats | None:
+    """Return medians drawn from their sampling distributions; ``None`` where their spread is not known."""
+    import numpy as np
+
+    if not (error > 0).any():
         return None
-    rng = np.random.default_rng([draws.seed, len(n)])
-    noise = MEDIAN_EFFICIENCY * within / np.sqrt(n) * rng.normal(size=(draws.replicates, len(n)))
-    drawn = log_median + noise
-    spread = interval(drawn.max(axis=1) - drawn.min(axis=1))
-    return math.exp(max(0.0, 2 * log_fold - spread.high)), math.exp(max(0.0, 2 * log_fold - spread.low))
+    rng = np.random.default_rng([draws.seed, len(error)])
+    return log_median + error * rng.normal(size=(draws.replicates, len(error)))
 
 
 def _quartile_interval(median: Floats, draws: Draws) -> tuple[float, float] | None:

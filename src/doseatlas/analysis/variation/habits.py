@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from doseatlas.analysis.drl.bootstrap import Draws, drawn_units, interval
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
+FIRST_YEAR, LAST_YEAR = 1950, 2100
 FEWEST_UNITS = 8
 FEWEST_EXAMS = 10
 DRIVER_REPLICATES = 500
@@ -54,6 +56,37 @@ def driver_rows() -> tuple[DriverRow, ...]:
             raise TableError(f"drivers.csv: the row {row['name']!r} has a wrong kind or quantity; correct it")
         found.append(DriverRow(row["name"], named, row["column"], row["kind"], row["source"]))  # type: ignore[arg-type]
     return tuple(found)
+
+
+def load_device_years(path: Path) -> dict[str, int]:
+    """Read when devices were installed, which no dose object states: a UTF-8 CSV with facility, device and year.
+
+    Returns:
+        The year of each unit, "facility / device" as :func:`drivers` names them.
+
+    Raises:
+        TableError: the file cannot be read, lacks a column, names a device twice, or states what is no year.
+
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError(f"{path}: cannot be read as a UTF-8 CSV ({error}).") from error
+    reader = csv.DictReader(text.splitlines())
+    missing = {"facility", "device", "year"} - set(reader.fieldnames or ())
+    if missing:
+        raise TableError(f"{path}: missing columns {', '.join(sorted(missing))}. Add them to the first line.")
+    found: dict[str, int] = {}
+    for row in reader:
+        facility, device, year = ((row[name] or "").strip() for name in ("facility", "device", "year"))
+        unit = f"{facility} / {device}"
+        place = f"{path}, line {reader.line_num}"
+        if not facility or not device or unit in found:
+            raise TableError(f"{place}: the device {unit!r} is not named whole or stands twice.")
+        if not (year.isascii() and year.isdigit() and FIRST_YEAR <= int(year) <= LAST_YEAR):
+            raise TableError(f"{place}, column year: {year!r} is no year of installation; write it as 2019.")
+        found[unit] = int(year)
+    return found
 
 
 def drivers(
