@@ -6,8 +6,11 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from doseatlas.analysis.mart import mart_table
 from doseatlas.model import Exam, StoreError
+from doseatlas.settings import Settings
 from doseatlas.store import (
     ContextValues,
     Statement,
@@ -18,6 +21,8 @@ from doseatlas.store import (
     preview_context,
     undo_context,
 )
+from doseatlas.store.alerts import AlertTables
+from doseatlas.store.schema import alerts_due, exams
 
 
 def by_date(store: Store) -> dict[str, Exam]:
@@ -44,6 +49,16 @@ def test_a_weight_fills_the_exam_of_its_accession_number_with_a_note(store: Stor
     assert exams["2024-03-06"].patient.weight_kg is None
 
 
+def test_an_exam_that_the_ris_fills_is_looked_at_again_for_alerts(store: Store) -> None:
+    tables = AlertTables(store.database)
+    tables.forget_due()
+    add_context(store, [weight(81.5, accession_number="A0"), weight(90, accession_number="A2")], "hl7", "b")
+    with store.database.reading() as connection:
+        due = set(connection.execute(select(alerts_due.c.exam_id)).scalars())
+        (filled,) = connection.execute(select(exams.c.exam_id).where(exams.c.study_date == "2024-03-05")).scalars()
+    assert due == {filled}
+
+
 def test_what_the_object_states_is_never_overwritten(store: Store) -> None:
     summary = add_context(store, [weight(90, accession_number="A2")], "csv", "b")
     assert summary.changes == ()
@@ -60,6 +75,21 @@ def test_procedure_and_indication_fill_and_the_procedure_is_mapped(store: Store)
     assert (exam.procedure, exam.indication, exam.patient.height_cm) == ("CT Thorax", "cough", 170)
     assert codes(exam) == {"procedure-from-ris", "indication-from-ris", "height-from-ris"}
     assert any("study UID" in note.message for note in exam.notes if note.code == "height-from-ris")
+
+
+def test_exams_can_be_selected_by_the_indication_in_the_mart(store: Store, settings: Settings) -> None:
+    values = ContextValues(indication="Suspected pneumonia")
+    add_context(store, [Statement(values=values, accession_number="A1")], "hl7", "b")
+
+    def indications() -> list[str | None]:
+        store.refresh_mart()
+        exams = mart_table(settings.data_path / "mart")
+        found = exams.filter(exams.indication.lower().contains("pneumonia"))
+        return list(found.indication.to_pyarrow().to_pylist())
+
+    assert indications() == ["Suspected pneumonia"]
+    undo_context(store, "b")
+    assert indications() == []
 
 
 def test_a_statement_waits_for_its_exam(empty: Store, reports: list[Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import signal
@@ -19,16 +20,20 @@ from typing import Any
 import hl7
 import pytest
 import trustme
+import typer
 from hl7.client import MLLPClient
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.context.test_message import ORDER, message, obx
+from typer.testing import CliRunner
 
-from doseatlas.context import check
+from doseatlas.audit import AuditTrail
+from doseatlas.context import MessagesReadAgain, Rejected, check, read_again, read_message, refused_messages
+from doseatlas.context.again import refuse
 from doseatlas.context.mllp import Frames, NotMllp, framed
 from doseatlas.model import SettingsError
 from doseatlas.settings import ContextSettings, Settings
-from doseatlas.store import Store, import_paths
+from doseatlas.store import Store, add_context, import_paths
 
 WEIGHED = message(*ORDER, obx("29463-7^W^LN", "81", "kg")).replace("ACC1", "A0")
 
@@ -105,7 +110,7 @@ def test_messages_are_answered_and_fill_exams(data: str, listener: Callable[...,
     wrong = one.send(WEIGHED.replace("|81|kg|", "|81|stone|"))
     assert str(wrong["MSA.F1.R1"]) == "AE"
     assert str(wrong["ERR.F3.R1.C1"]) == "102"
-    assert "'stone', which is not known" in str(wrong["ERR.F8.R1"])
+    assert "the weight has a unit that is not known" in str(wrong["ERR.F8.R1"])
     older = one.send(WEIGHED.replace("|2.5.1|", "|2.3.1|").replace("|81|kg|", "|81||"))
     assert "the weight has no unit" in str(older["MSA.F3.R1"])
     assert str(one.send(message(kind="SIU^S12"))["MSA.F1.R1"]) == "AR"
@@ -184,7 +189,7 @@ def test_tls_with_mutual_certificates(tmp_path: Path, data: str, listener: Calla
         (ContextSettings(host="ris"), "write an address"),
         (ContextSettings(addresses=("10.1.2",)), "addresses"),
         (ContextSettings(accession_fields=("accession",)), "accession_fields"),
-        (ContextSettings(certificate="/nowhere.pem", private_key="/nowhere.key"), "cannot be used"),
+        (ContextSettings(certificate="/nowhere.pem", private_key="/nowhere.key"), "cannot be read"),
         (ContextSettings(trusted_certificates="ca.pem"), "no certificate and private_key"),
         (ContextSettings(patient_days=-1), "patient_days"),
     ],
@@ -210,3 +215,86 @@ def test_a_message_without_bound_is_not_held() -> None:
     frames = Frames(max_bytes=100)
     with pytest.raises(NotMllp, match="more than 100 bytes"):
         frames.feed(b"\x0b" + b"x" * 103)
+
+
+def unnamed(weight: str, exam: str) -> str:
+    """A weight for an exam whose accession number stands where it is not looked for."""
+    order = ("OBR|1|PL1|" + exam + "|CTTHX^CT Thorax^L", obx("29463-7^W^LN", weight, "kg"))
+    return message("PID|1||||Doe^Jane", *order)
+
+
+def test_refused_messages_are_kept_with_their_reason_and_read_again_after_a_fix(
+    tmp_path: Path, data: str, listener: Callable[..., Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from doseatlas.cli.app import app
+
+    monkeypatch.setenv("DOSEATLAS_SETTINGS", str(tmp_path / "doseatlas.toml"))
+    one = listener()
+    assert str(one.send(unnamed("81", "A0"))["MSA.F1.R1"]) == "AE"
+    assert str(one.send(unnamed("81", "A1").replace("|kg|", "|stone|"))["MSA.F1.R1"]) == "AE"
+    assert one.stop() == 0
+    assert weights(data) == [None, None, 70]
+    listed = [json.loads(line) for line in _run(app, "refused", "--format", "jsonl").splitlines()]
+    assert [(row["code"], Path(row["path"]).suffix) for row in listed] == [("hl7", ".hl7")] * 2
+    assert "names neither an exam" in listed[0]["reason"]
+    assert "has a unit that is not known" in listed[1]["reason"]
+    assert b"Doe^Jane" in Path(listed[0]["path"]).read_bytes()
+    assert Path(listed[0]["path"]).parent.stat().st_mode & 0o077 == 0
+    assert not any("Doe" in json.dumps(row) or "81" in row["reason"] for row in listed)
+
+    with (tmp_path / "doseatlas.toml").open("a") as file:
+        file.write('accession_fields = ["OBR-3"]\n')
+    assert len(_run(app, "refused", "--again", "--format", "jsonl").splitlines()) == 1
+    assert weights(data) == [81, None, 70]
+    assert "hl7-" in _run(app, "context", "list")
+
+
+def test_a_message_that_is_read_again_does_not_go_before_a_newer_one(data: str) -> None:
+    settings = Settings(data_dir=data)
+    came = dt.datetime.now(dt.UTC) - dt.timedelta(days=2)
+    with pytest.raises(Rejected) as refused:
+        read_message(unnamed("60", "A0").encode(), settings.context, came.date())
+    refuse(settings, unnamed("60", "A0").encode(), refused.value, "192.0.2.7", came)
+    mended = Settings(data_dir=data, context=ContextSettings(accession_fields=("OBR-3",)))
+    with Store.from_settings(settings) as store:
+        newer = read_message(unnamed("80", "A0").encode(), mended.context, came.date())
+        add_context(store, newer.statements, "hl7", "hl7-today")
+    assert read_again(mended) == MessagesReadAgain(taken=1, refused=0)
+    assert weights(data) == [80, None, 70]
+    assert refused_messages(mended) == []
+
+
+def test_the_quarantine_of_messages_has_a_limit(tmp_path: Path) -> None:
+    settings = Settings(data_dir=str(tmp_path), context=ContextSettings(quarantine_mebibytes=1))
+    why = Rejected("AR", 100, "MSH", "It is none.")
+    for minute in range(5):
+        refuse(settings, bytes(400_000), why, "192.0.2.7", dt.datetime(2024, 3, 5, 10, minute, tzinfo=dt.UTC))
+    assert [one.received_at[11:16] for one in refused_messages(settings)] == ["10:03", "10:04"]
+
+
+def test_what_was_taken_and_undone_is_in_the_audit_trail(
+    tmp_path: Path, data: str, listener: Callable[..., Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from doseatlas.cli.app import app
+
+    monkeypatch.setenv("DOSEATLAS_SETTINGS", str(tmp_path / "doseatlas.toml"))
+    one = listener()
+    one.send(WEIGHED)
+    one.send(WEIGHED)  # there already
+    assert one.stop() == 0
+    (tmp_path / "weights.csv").write_text("accession_number,weight_kg\nA1,64\n")
+    _run(app, "context", "import", str(tmp_path / "weights.csv"))
+    batches = [json.loads(line)["batch"] for line in _run(app, "context", "list", "--format", "jsonl").splitlines()]
+    (batch,) = [one for one in batches if one.startswith("csv-")]
+    assert "1 values change; 1 statements undone" in _run(app, "context", "undo", batch)
+    records = [record.message for record in AuditTrail.from_settings(Settings(data_dir=data)).records()]
+    assert ["Context of exams taken" in one for one in records] == [True, True, False]
+    assert "context-undone" in records[2]
+    assert '"127.0.0.1"' in records[0]
+    assert not any("A0" in one or "A1" in one or "Doe" in one for one in records)
+
+
+def _run(app: typer.Typer, *arguments: str) -> str:
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    return done.stdout

@@ -37,7 +37,7 @@ def test_rows_name_exams_and_columns_name_units(tmp_path: Path) -> None:
         ("accession_number,age\nA0,70\n", "no column with a height"),
         ("accession_number,weight_kg\nA0,70\n,71\n", "line 3: it names no exam"),
         ("accession_number;weight_kg\nA0;70,5\n", "line 2: the weight is no plain number with a decimal point"),
-        ("accession_number,height_cm\nA0,1.7\n", "line 2: the height would be 1.7 cm"),
+        ("accession_number,height_cm\nA0,1.7\n", "line 2: the height in its unit is out of what patients have"),
         ("accession_number,height_cm\nA0,170\nA0,171\n", "line 3: it names the same exam as line 2"),
         ("accession_number,height_cm\nA0,170,9\n", "line 2: the number of columns"),
         ("accession_number,height_cm\nA0\n", "line 2: the number of columns"),

@@ -10,9 +10,10 @@ from tests.fetch.conftest import SILENT
 from tests.service.peers import Orthanc, free_port
 from typer.testing import CliRunner
 
+from doseatlas.audit import AuditTrail
 from doseatlas.fetch import check
 from doseatlas.model import SettingsError
-from doseatlas.settings import ArchiveSettings, FetchSettings
+from doseatlas.settings import ArchiveSettings, FetchSettings, Settings
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ from doseatlas.settings import ArchiveSettings, FetchSettings
         ({"name": "p", "address": "pacs:104"}, "ae_title is ''"),
         ({"name": "p", "address": "pacs:104", "ae_title": "P", "move_to": "x" * 17}, "move_to is"),
         ({"name": "p", "url": "https://pacs", "token_file": "/nowhere"}, "token_file /nowhere cannot be read"),
-        ({"name": "p", "url": "https://pacs", "trusted_certificates": "/nowhere.pem"}, "cannot be used"),
+        ({"name": "p", "url": "https://pacs", "trusted_certificates": "/nowhere.pem"}, "cannot be read"),
     ],
 )
 def test_an_archive_that_cannot_be_asked_is_named(archive: dict[str, Any], says: str) -> None:
@@ -68,6 +69,8 @@ def test_again_and_again_an_archive_that_is_down_is_tried_later(
     assert slept == [1800, 1800]
     assert " ".join(done.stderr.split()).count("The archive 'gone' at http") == 2
     assert "Tried again in 30 minutes." in " ".join(done.stderr.split())
+    asked = [one.message for one in AuditTrail.from_settings(Settings(data_dir=f"{tmp_path}/data")).records()]
+    assert ['csd-code="110112"' in one and 'NetworkAccessPointID="127.0.0.1"' in one for one in asked] == [True] * 2
 
 
 def test_the_command_fetches_tells_what_is_lacking_and_previews(

@@ -16,7 +16,7 @@ from pynetdicom import AE, evt
 from tests.fetch.conftest import REPORTED
 
 from doseatlas.fetch import FetchError, Query, fetch
-from doseatlas.fetch.needs import classes
+from doseatlas.network import sop_classes
 from doseatlas.settings import ArchiveSettings, FetchSettings, Settings
 
 DAY = dt.date(2024, 3, 5)
@@ -33,7 +33,7 @@ def archive() -> Iterator[Callable[..., str]]:
         entity = AE(ae_title="PACS")
         entity.add_supported_context(FIND)
         entity.add_supported_context(GET)
-        for uid in classes():
+        for uid in (one.uid for one in sop_classes().values() if one.service == "storage"):
             entity.add_supported_context(uid, scu_role=True, scp_role=True)
         started = entity.start_server(
             ("127.0.0.1", 0), block=False, evt_handlers=list(handlers.items()), ssl_context=tls

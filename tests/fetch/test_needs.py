@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from doseatlas.fetch.needs import (
-    classes,
     image_series,
     may_hold_dose,
     modalities,
@@ -54,7 +53,6 @@ def test_studies_of_modalities_without_radiation_are_passed_over() -> None:
 
 
 def test_every_row_of_the_tables_has_its_place() -> None:
-    assert set(classes().values()) == {"dose-report", "report", "screen", "image"}
     assert set(modalities().values()) == {"reports", "series", "each", "one"}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,13 +182,18 @@ def test_a_run_that_breaks_off_goes_on(tmp_path: Path, pacs: Orthanc) -> None:
 
 def test_what_a_killed_run_left_is_imported(tmp_path: Path, pacs: Orthanc, studies: dict[str, list[Path]]) -> None:
     using = settings(tmp_path, pacs)
-    left = Path(using.data_dir) / "fetch" / "pacs"
-    left.mkdir(parents=True)
-    (left / "1.2.3.dcm").write_bytes(studies[REPORTED][0].read_bytes())
-    (left / "1.2.4.dcm.part").write_bytes(b"half")
+    archive = Path(using.data_dir) / "fetch" / "pacs"
+    whole, part, old = (archive / name for name in (f"{REPORTED}.whole", SLICED, SCREENED))
+    for folder in (whole, part, old):
+        folder.mkdir(parents=True)
+    (whole / "1.2.3.dcm").write_bytes(studies[REPORTED][0].read_bytes())
+    (whole / "1.2.4.dcm.unfinished").write_bytes(b"half")
+    (part / "1.2.5.dcm").write_bytes(studies[SLICED][0].read_bytes())
+    a_month_ago = time.time() - 30 * 86_400
+    os.utime(old, (a_month_ago, a_month_ago))
     fetch(using, Query(since=dt.date(2000, 1, 1), until=dt.date(2000, 1, 1)))
     assert sources(using) == {REPORTED: "dose-report"}
-    assert list(left.iterdir()) == []
+    assert list(archive.iterdir()) == [part]  # its study is not whole, and no run has asked for it
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom drops the socket unclosed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,7 +45,7 @@ def server() -> Iterator[Callable[[Callable[[str], Answer]], WebArchive]]:
         started.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
         threading.Thread(target=started[-1].serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{started[-1].server_port}/wado"
-        return WebArchive(ArchiveSettings(name="pacs", url=url), 5, "token", None)
+        return WebArchive(ArchiveSettings(name="pacs", url=url), 5, "token", ssl.create_default_context())
 
     yield start
     for one in started:

@@ -15,8 +15,9 @@ from tests.service.peers import Peer, Server, contexts_of, split, wait_for
 from tests.service.test_importer import events_of
 from tests.store.postgresql import Postgresql
 
+from doseatlas.network import Sender
 from doseatlas.service import dimse
-from doseatlas.service.spool import Sender, Spool, received_at, spooled
+from doseatlas.service.spool import Spool, received_at, spooled
 from doseatlas.settings import Settings
 from doseatlas.store import Store
 

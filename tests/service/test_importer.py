@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.service.peers import split
 
 import doseatlas
+from doseatlas.network import Quarantine, Quarantined, Sender
 from doseatlas.service.commitment import Commitments
 from doseatlas.service.importer import Event, Importer, Order
 from doseatlas.service.listener import Listener
 from doseatlas.service.metrics import Metrics
 from doseatlas.service.mpps import Mpps
-from doseatlas.service.quarantine import Quarantine, Quarantined
-from doseatlas.service.spool import Sender, Spool, received_at
+from doseatlas.service.spool import Spool, received_at
 from doseatlas.settings import ServiceSettings, Settings
 
 
@@ -40,6 +44,14 @@ def events_of(settings: Settings, *, cautious: bool = False) -> list[Event]:
     return events
 
 
+def killed_while_importing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an importer end with a batch at hand."""
+    with monkeypatch.context() as killed:
+        killed.setattr(Importer, "_import", lambda *_, **__: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            events_of(settings)
+
+
 def test_objects_are_imported_for_the_facility_that_their_sender_is_bound_to(
     tmp_path: Path, reports: list[Path]
 ) -> None:
@@ -57,22 +69,64 @@ def test_objects_are_imported_for_the_facility_that_their_sender_is_bound_to(
     assert len(facilities) == 3
 
 
-def test_the_object_that_was_being_read_when_the_importer_died_is_put_away(tmp_path: Path, reports: list[Path]) -> None:
+def test_an_object_that_importers_die_of_is_found_and_put_away(
+    tmp_path: Path, reports: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     spool = Spool(tmp_path)
-    deadly, harmless = spool_object(spool, reports[0]), spool_object(spool, reports[1])
+    deadly, *harmless = (spool_object(spool, report) for report in (reports[1], reports[0], *reports[2:5]))
     spool.close()
-    (spool.folder / "suspect").write_text(str(deadly))
     settings = Settings(data_dir=str(tmp_path), jobs=1)
-    assert [event.results for event in events_of(settings, cautious=True)] == [{"imported": 1}]
-    assert not harmless.exists()
-    assert not (spool.folder / "suspect").exists()
-    ((file, why),) = Quarantine(tmp_path, 10**9).objects()
-    assert file.read_bytes() == reports[0].read_bytes()
+    read = Importer._import
+
+    def die_of_it(self: Importer, facility: str | None, paths: Sequence[Path], *rest: Any, **more: Any) -> None:
+        if deadly in paths:
+            raise SystemExit("killed")
+        read(self, facility, paths, *rest, **more)
+
+    monkeypatch.setattr(Importer, "_import", die_of_it)
+    deaths = 0
+    while deadly.exists():
+        with suppress(SystemExit):
+            events_of(settings, cautious=deaths >= 2)
+        deaths += 1
+        assert deaths < 10
+    assert not any(path.exists() for path in harmless)
+    ((file, why),) = Quarantine(tmp_path / "quarantine", 10**9).objects()
+    assert file.read_bytes() == reports[1].read_bytes()
     assert why.code == "importer-died"
+    assert not (spool.folder / "at-hand").exists()
+
+
+def test_importers_that_are_killed_by_chance_cost_no_object_and_no_time(
+    tmp_path: Path, reports: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    paths = [spool_object(spool, report) for report in reports[:6]]
+    spool.close()
+    settings = Settings(data_dir=str(tmp_path), jobs=1)
+    killed_while_importing(settings, monkeypatch)
+    spool = Spool(tmp_path)
+    later = [spool_object(spool, report) for report in reports[6:9]]
+    spool.close()
+    # Only what was at hand is read one by one; then the rest is read as ever.
+    assert [event.results for event in events_of(settings, cautious=True)] == [{"imported": 1}] * 6 + [{"imported": 3}]
+    assert not any(path.exists() for path in (*paths, *later))
+    assert not (tmp_path / "quarantine").exists()
+
+
+def test_an_object_is_put_away_only_when_a_second_importer_died_of_it_alone(
+    tmp_path: Path, reports: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    spool_object(spool, reports[0])
+    spool.close()
+    settings = Settings(data_dir=str(tmp_path), jobs=1)
+    killed_while_importing(settings, monkeypatch)
+    assert [event.results for event in events_of(settings, cautious=True)] == [{"imported": 1}]
 
 
 def test_the_quarantine_keeps_the_newest_within_its_limit(tmp_path: Path) -> None:
-    quarantine = Quarantine(tmp_path, 250)
+    quarantine = Quarantine(tmp_path / "quarantine", 250)
     for number in range(5):
         file = tmp_path / f"{number}.dcm"
         file.write_bytes(bytes(100))
@@ -96,7 +150,13 @@ def test_answers_wait_while_the_import_is_behind(tmp_path: Path, behind_seconds:
         metrics = Metrics()
         commitments = Commitments(spool.folder, ae_title="X", kept=lambda _: set(), metrics=metrics)
         listener = Listener(
-            ServiceSettings(), spool, metrics, commitments=commitments, mpps=Mpps(spool), on_received=lambda: None
+            ServiceSettings(),
+            spool,
+            metrics,
+            commitments=commitments,
+            mpps=Mpps(spool),
+            on_received=lambda: None,
+            on_refused=lambda *_: None,
         )
         order: list[str] = []
         listener.pace(behind_seconds)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -13,6 +15,7 @@ import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 
+import pydicom
 import pytest
 from tests.service.peers import Peer, Server, contexts_of, split, wait_for
 
@@ -32,17 +35,31 @@ def send_until_it_breaks(port: int, paths: list[Path], acknowledged: set[str]) -
         return
 
 
+def with_new_names(paths: list[Path], folder: Path, first: int) -> list[Path]:
+    """Copies of reports with SOP instance and study UIDs that were not there before, of the same length."""
+    made = []
+    for number, path in enumerate(paths, first):
+        data = path.read_bytes()
+        for uid in (split(path)[1], str(pydicom.dcmread(path, specific_tags=["StudyInstanceUID"]).StudyInstanceUID)):
+            data = data.replace(uid.encode(), uid[:-6].encode() + str(100_000 + number).encode())
+        made.append(folder / f"{number}.dcm")
+        made[-1].write_bytes(data)
+    return made
+
+
 @pytest.mark.parametrize(
     "kills", [pytest.param(3, id="a few"), pytest.param(100, id="a hundred", marks=pytest.mark.nightly)]
 )
 def test_killed_at_random_moments_every_acknowledged_object_is_there_exactly_once(
-    serve: Callable[..., Server], reports: list[Path], kills: int
+    serve: Callable[..., Server], reports: list[Path], tmp_path: Path, kills: int
 ) -> None:
     seeded = random.Random(7)
     server = serve()
     acknowledged: set[str] = set()
-    for _ in range(kills):
-        chosen = seeded.sample(reports, min(len(reports), 40))
+    sent: list[Path] = []
+    for kill in range(kills):
+        chosen = with_new_names(seeded.sample(reports, 40), tmp_path, kill * 40)
+        sent += chosen
         senders = [
             threading.Thread(target=send_until_it_breaks, args=(server.dicom_port, chosen[n::4], acknowledged))
             for n in range(4)
@@ -55,13 +72,15 @@ def test_killed_at_random_moments_every_acknowledged_object_is_there_exactly_onc
             sender.join(60)
         server.start()
     server.drained()
+    with contextlib.closing(sqlite3.connect(server.data / "doseatlas.sqlite")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     stored = [exam["sop_instance_uid"] for exam in server.exams()]
-    assert acknowledged
+    assert len(acknowledged) > 2 * kills
     assert acknowledged <= set(stored)
     assert len(stored) == len(set(stored))
-    send_until_it_breaks(server.dicom_port, reports, acknowledged)
+    send_until_it_breaks(server.dicom_port, sent, acknowledged)  # as senders do that were not answered
     server.drained()
-    assert sorted(exam["sop_instance_uid"] for exam in server.exams()) == sorted(split(path)[1] for path in reports)
+    assert sorted(exam["sop_instance_uid"] for exam in server.exams()) == sorted(split(path)[1] for path in sent)
     assert server.stop() == 0
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +18,16 @@ from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
 from tests.service.peers import Orthanc, Server, free_port, wait_for
 
+from doseatlas.network import Sender
 from doseatlas.service import dimse
-from doseatlas.service.commitment import decide
+from doseatlas.service.commitment import decide, waiting_instances
+from doseatlas.service.mpps import Mpps
+from doseatlas.service.spool import Spool
 
 COMMITMENT, INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
 MPPS = "1.2.840.10008.3.1.2.3.3"
 DOSE_SR, CT = "1.2.840.10008.5.1.4.1.1.88.67", "1.2.840.10008.5.1.4.1.1.2"
+ESTIMATES = "1.2.840.10008.5.1.4.1.1.88.73"
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
@@ -66,7 +73,9 @@ def test_a_stored_report_is_committed_on_the_association_that_asks(server: Serve
     stored = dcmread(reports[0])
     with association(server.dicom_port, stored.SOPClassUID, COMMITMENT, handlers=handlers) as made:
         assert made.send_c_store(stored).Status == 0
-        asked = wanted(instance_of(reports[0]), (DOSE_SR, "1.2.3.999"), (CT, "1.2.3.998"))
+        asked = wanted(
+            instance_of(reports[0]), (DOSE_SR, "1.2.3.999"), (CT, "1.2.3.998"), (ESTIMATES, stored.SOPInstanceUID)
+        )
         status, _ = made.send_n_action(asked, 1, COMMITMENT, INSTANCE)
         assert status.Status == 0
         assert told.wait(40)
@@ -77,6 +86,7 @@ def test_a_stored_report_is_committed_on_the_association_that_asks(server: Serve
     assert [(item.ReferencedSOPInstanceUID, item.FailureReason) for item in report.FailedSOPSequence] == [
         ("1.2.3.999", dimse.NO_SUCH_INSTANCE),
         ("1.2.3.998", dimse.CLASS_NOT_SUPPORTED),
+        (stored.SOPInstanceUID, dimse.CLASS_INSTANCE_CONFLICT),
     ]
     wait_for("it to be done with", lambda: not list((server.data / "spool" / "commitments").iterdir()))
 
@@ -138,9 +148,27 @@ def test_a_request_that_makes_no_sense_is_not_taken(server: Server) -> None:
 
 
 def test_pixels_are_never_committed() -> None:
-    outcome = decide([(CT, "1.2.3"), (DOSE_SR, "1.2.4")], {"1.2.3", "1.2.4"})
+    asked = [(CT, "1.2.3"), (DOSE_SR, "1.2.4")]
+    outcome = decide(asked, set(asked))
     assert outcome.committed == ((DOSE_SR, "1.2.4"),)
     assert outcome.failed == ((CT, "1.2.3", dimse.CLASS_NOT_SUPPORTED),)
+
+
+def test_what_waits_in_the_spool_is_committed_as_the_class_that_it_states_only(
+    tmp_path: Path, reports: list[Path]
+) -> None:
+    spool = Spool(tmp_path)
+    for uid, data in ((instance_of(reports[0])[1], reports[0].read_bytes()), ("1.2.3", b"damaged")):
+        incoming = spool.incoming(Sender(via="dicom", caller="CT1", address="::1"), uid, len(data))
+        incoming.write(data)
+        spool.commit(incoming, lambda error: None)
+    sop_class, uid = instance_of(reports[0])
+    spool.close()
+    waiting = waiting_instances(spool.new, {uid, "1.2.3", "1.2.4"})
+    assert waiting == {(sop_class, uid)}
+    outcome = decide([(sop_class, uid), (ESTIMATES, uid), (DOSE_SR, "1.2.3")], waiting)
+    assert outcome.committed == ((sop_class, uid),)
+    assert [reason for _, _, reason in outcome.failed] == [dimse.CLASS_INSTANCE_CONFLICT, dimse.NO_SUCH_INSTANCE]
 
 
 def started_step() -> Dataset:
@@ -170,6 +198,8 @@ def test_a_step_that_is_completed_becomes_an_exam(serve: Callable[..., Server]) 
         assert made.send_n_set(end, MPPS, "1.2.3.78")[0].Status == dimse.NO_SUCH_INSTANCE
         assert made.send_n_set(end, MPPS, "1.2.3.77")[0].Status == 0
         assert not server.waiting()
+        end.PerformedProcedureStepStatus = "completed"
+        assert made.send_n_set(end, MPPS, "1.2.3.77")[0].Status == dimse.INVALID_VALUE
         end = Dataset()
         end.PerformedProcedureStepStatus = "COMPLETED"
         assert made.send_n_set(end, MPPS, "1.2.3.77")[0].Status == 0
@@ -197,3 +227,20 @@ def test_the_role_of_a_provider_is_not_given_to_a_caller(server: Server) -> None
     assert context.as_scu
     assert not context.as_scp
     made.release()
+
+
+def test_a_step_that_never_ended_is_forgotten_after_long_and_that_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(tmp_path)
+    old, new = (spool.folder / "mpps" / f"{name}.dcm" for name in ("old", "new"))
+    old.parent.mkdir()
+    for file in (old, new):
+        file.write_bytes(b"")
+    long_ago = time.time() - 91 * 86_400
+    os.utime(old, (long_ago, long_ago))
+    with caplog.at_level(logging.WARNING, "doseatlas.service"):
+        Mpps(spool)
+    spool.close()
+    assert (old.exists(), new.exists()) == (False, True)
+    assert [record.message for record in caplog.records] == ["procedure steps that never ended were forgotten"]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from doseatlas.model import SettingsError
-from doseatlas.service.spool import Disk, Incoming, Sender, Spool, TooLarge, spooled
+from doseatlas.network import Sender
+from doseatlas.service.spool import Disk, Incoming, Spool, TooLarge, spooled
 
 SENDER = Sender(via="dicom", caller="CT1", address="192.0.2.7", facility="North")
 

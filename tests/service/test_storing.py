@@ -22,8 +22,8 @@ from tests.service.peers import (
     wait_for,
 )
 
+from doseatlas.network import sop_classes
 from doseatlas.service import dimse, pdu
-from doseatlas.service.accepted import sop_classes
 
 pytestmark = pytest.mark.skipif(not Path("/usr/bin/storescu").exists(), reason="needs dcmtk")
 RUN = {**os.environ, "TCP_NODELAY": "1"}

@@ -18,11 +18,12 @@ from starlette.requests import Request
 from starlette.types import Message
 from tests.service.peers import TOKEN, Orthanc, Server, split, wait_for
 
+from doseatlas.network import Sender
 from doseatlas.service.commitment import Commitments
 from doseatlas.service.listener import Listener
 from doseatlas.service.metrics import Metrics
 from doseatlas.service.mpps import Mpps
-from doseatlas.service.spool import Sender, Spool
+from doseatlas.service.spool import Spool
 from doseatlas.service.stow import StowRequest
 from doseatlas.settings import ServiceSettings
 
@@ -241,7 +242,13 @@ def test_storing_waits_while_the_import_is_behind(tmp_path: Path, reports: list[
         spool, metrics = Spool(tmp_path), Metrics()
         commitments = Commitments(spool.folder, ae_title="X", kept=lambda _: set(), metrics=metrics)
         listener = Listener(
-            ServiceSettings(), spool, metrics, commitments=commitments, mpps=Mpps(spool), on_received=lambda: None
+            ServiceSettings(),
+            spool,
+            metrics,
+            commitments=commitments,
+            mpps=Mpps(spool),
+            on_received=lambda: None,
+            on_refused=lambda *_: None,
         )
         listener.pace(behind_seconds)
         body = multipart(*(path.read_bytes() for path in reports[:3]))

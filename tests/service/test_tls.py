@@ -73,8 +73,8 @@ def test_a_peer_with_a_certificate_is_let_in_and_one_without_is_not(
 
 
 def test_old_versions_and_weak_ciphers_are_not_spoken(serve: Callable[..., Server], certificates: Certificates) -> None:
-    port = free_port()
-    serve(certificates.settings(dicom_tls_port=port))
+    port, web = free_port(), free_port()
+    serve(certificates.settings(dicom_tls_port=port, https_port=web))
     for version, ciphers, spoken in (
         (ssl.TLSVersion.TLSv1_3, None, True),
         (ssl.TLSVersion.TLSv1_2, "ECDHE+AESGCM", True),
@@ -86,8 +86,9 @@ def test_old_versions_and_weak_ciphers_are_not_spoken(serve: Callable[..., Serve
         if ciphers:
             context.set_ciphers(ciphers)
         if not spoken:
-            with pytest.raises(ssl.SSLError), Peer(port, tls=context):
-                pass
+            for listening in (port, web):
+                with pytest.raises(ssl.SSLError), Peer(listening, tls=context):
+                    pass
             continue
         with Peer(port, tls=context) as peer:
             assert peer.associate(("1.2.840.10008.1.1", "1.2.840.10008.1.2"))[0] == pdu.ASSOCIATE_AC

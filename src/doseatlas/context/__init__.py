@@ -9,19 +9,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from doseatlas.context.again import MessagesReadAgain, RefusedMessage, read_again, refused_messages
     from doseatlas.context.listener import check, listen
     from doseatlas.context.message import Order, Rejected, read_message
     from doseatlas.context.sheet import read_sheet
 
-__all__ = ["Order", "Rejected", "check", "listen", "read_message", "read_sheet"]
+__all__ = [
+    "MessagesReadAgain",
+    "Order",
+    "RefusedMessage",
+    "Rejected",
+    "check",
+    "listen",
+    "read_again",
+    "read_message",
+    "read_sheet",
+    "refused_messages",
+]
 
 _HOMES = {
+    "MessagesReadAgain": "again",
     "Order": "message",
+    "RefusedMessage": "again",
     "Rejected": "message",
     "check": "listener",
     "listen": "listener",
+    "read_again": "again",
     "read_message": "message",
     "read_sheet": "sheet",
+    "refused_messages": "again",
 }
 
 

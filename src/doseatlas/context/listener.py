@@ -1,8 +1,8 @@
 """How does the RIS reach us? Listens for HL7 messages over MLLP, with TLS if set, and answers each.
 
 ``AA`` is answered only after what the message states is committed to the store. A message that is not taken changes
-nothing, and its answer says why; a store that fails closes the connection without an answer, so that the sender keeps
-the message. Events go to standard error, one JSON object a line, without patient data.
+nothing, is kept in quarantine, and its answer says why; a store that fails closes the connection without an answer, so
+that the sender keeps the message. Events go to standard error, one JSON object a line, without patient data.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ import ipaddress
 import signal
 import ssl
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
+from doseatlas.audit import AuditTrail, context_event
 from doseatlas.context.acknowledge import accepted, refused
+from doseatlas.context.again import refuse
 from doseatlas.context.message import Rejected, read_message
 from doseatlas.context.mllp import Frames, NotMllp, framed
 from doseatlas.model import DoseAtlasError, SettingsError
+from doseatlas.network import server_context
 from doseatlas.settings import ContextSettings, Settings
-from doseatlas.store import Store, add_context
+from doseatlas.store import ContextSummary, Statement, Store, add_context
 
-_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; BCP 195 (RFC 9325)
 _READ_BYTES = 64 * 1024
 _MAX_CONNECTIONS = 100
 _IDLE_SECONDS = 3600.0  # interface engines keep connections open
@@ -76,21 +78,7 @@ def _tls(settings: ContextSettings) -> ssl.SSLContext | None:
         if settings.trusted_certificates:
             raise SettingsError("[context] names trusted_certificates, but no certificate and private_key for TLS.")
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_CIPHERS)
-    try:
-        key = settings.private_key and Path(settings.private_key).expanduser()
-        context.load_cert_chain(Path(settings.certificate).expanduser(), key or None, password=lambda: "")
-        if settings.trusted_certificates:
-            context.load_verify_locations(Path(settings.trusted_certificates).expanduser())
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ValueError) as error:  # an SSLError is an OSError
-        raise SettingsError(
-            f"[context] certificate, private_key or trusted_certificates cannot be used: {error}. They must be PEM "
-            "files that belong together; a key that needs a password is not supported."
-        ) from None
-    return context
+    return server_context("[context]", settings.certificate, settings.private_key, settings.trusted_certificates)
 
 
 def listen(settings: Settings) -> None:
@@ -102,16 +90,19 @@ def listen(settings: Settings) -> None:
 
     """
     tls = check(settings.context)
-    with Store.from_settings(settings) as store:
-        asyncio.run(_Listener(settings.context, store, tls).run())
+    with Store.from_settings(settings):
+        pass  # what is wrong with the store is said at start
+    asyncio.run(_Listener(settings, tls).run())
 
 
 class _Listener:
-    def __init__(self, settings: ContextSettings, store: Store, tls: ssl.SSLContext | None) -> None:
-        self._settings = settings
-        self._store = store
+    def __init__(self, settings: Settings, tls: ssl.SSLContext | None) -> None:
+        self._all_settings = settings
+        self._settings = settings.context
+        self._opened: Store | None = None
         self._tls = tls
-        self._networks = _networks(settings)
+        self._trail = AuditTrail.from_settings(settings)
+        self._networks = _networks(settings.context)
         self._stop = asyncio.Event()
         self._open: set[asyncio.Task[None]] = set()
         self._writer = ThreadPoolExecutor(1, "store")  # messages change the store in the order in which they came
@@ -134,6 +125,7 @@ class _Listener:
         for task in self._open:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
+        self._writer.submit(self._close)
         self._writer.shutdown()  # what was being committed is
         _log("stopped")
 
@@ -146,7 +138,7 @@ class _Listener:
             if len(self._open) > _MAX_CONNECTIONS or not self._may_send(address):
                 _log("connection refused", address=address)
                 return
-            await self._serve(reader, writer)
+            await self._serve(reader, writer, address)
         except (NotMllp, TimeoutError) as error:
             _log("connection closed", address=address, reason=str(error) or "the peer was silent for too long")
         except (ConnectionError, ssl.SSLError):
@@ -168,7 +160,7 @@ class _Listener:
         at = getattr(at, "ipv4_mapped", None) or at
         return at.is_loopback or any(at in network for network in self._networks)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str) -> None:
         frames = Frames()
         loop = asyncio.get_running_loop()
         deadline: float | None = None  # of a message that has begun: a byte now and then does not move it
@@ -180,27 +172,61 @@ class _Listener:
                 return
             messages = frames.feed(data)
             for message in messages:
-                writer.write(framed(await loop.run_in_executor(self._writer, self._take, message)))
+                writer.write(framed(await loop.run_in_executor(self._writer, self._take, message, address)))
                 await writer.drain()
             if messages:
                 deadline = None
 
-    def _take(self, message: bytes) -> bytes:
+    def _take(self, message: bytes, address: str) -> bytes:
         """Commit what a message states and return the answer; runs in the writing thread."""
         now = dt.datetime.now(dt.UTC)
         try:
             order = read_message(message, self._settings, now.date())
             summary = None
             if order.statements:
-                summary = add_context(self._store, order.statements, "hl7", f"hl7-{now:%Y-%m-%d}")
-                if summary.changes:
-                    self._store.refresh_mart()
+                summary = self._add(order.statements, f"hl7-{now:%Y-%m-%d}")
         except Rejected as error:
             _log("message refused", answer=error.acknowledgment, condition=error.condition, reason=str(error))
+            self._quarantine(message, error, address, now)
             return refused(error, now)
         changed = len(summary.changes) if summary else 0
         _log("message taken", statements=len(order.statements), changes=changed)
+        if summary is not None and summary.new:
+            self._audit(summary, address)
         return accepted(order.header, now)
+
+    def _add(self, statements: Sequence[Statement], batch: str) -> ContextSummary:
+        self._opened = self._opened or Store.from_settings(self._all_settings)
+        try:
+            summary = add_context(self._opened, statements, "hl7", batch)
+            if summary.changes:
+                self._opened.refresh_mart()
+        except DoseAtlasError:
+            self._close()  # the next message opens it again: what was opened while it could only be read stays so
+            raise
+        return summary
+
+    def _close(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+    def _quarantine(self, message: bytes, error: Rejected, address: str, now: dt.datetime) -> None:
+        """Keep a refused message; its sender has it too, so that a disk that fails is told and holds up no answer."""
+        try:
+            refuse(self._all_settings, message, error, address, now)
+        except OSError as failure:
+            _log("message not kept in quarantine", reason=failure.strerror)
+
+    def _audit(self, summary: ContextSummary, address: str) -> None:
+        """Write down that values came. A trail that fails is told; the values are in the store already."""
+        event = context_event(
+            peer=address, address=address, batch=summary.batch, values=summary.new, changes=len(summary.changes)
+        )
+        try:
+            self._trail.append([event])
+        except (DoseAtlasError, OSError) as error:
+            _log("not written to the audit trail", reason=str(error))
 
 
 def _log(event: str, **fields: object) -> None:

@@ -10,7 +10,6 @@ from doseatlas.reference import number, plausible_ranges, read_rows
 
 TABLES = Path(__file__).parent / "tables"
 _NUMBER = re.compile(r"[+]?\d{1,6}(\.\d{0,9})?")
-_SHOWN = 20  # characters of a unit that a sentence quotes
 
 
 class WrongValue(Exception):
@@ -52,15 +51,14 @@ def quantity(field: str, text: str, unit: str) -> float:
         raise WrongValue(f"the {name} has no unit")
     factor = known.get(unit.strip().lower())
     if factor is None:
-        said = "".join(c if c.isascii() and c.isprintable() else "?" for c in unit.strip()[:_SHOWN])
-        raise WrongValue(f"the {name} has the unit {said!r}, which is not known; known are {', '.join(known)}")
+        raise WrongValue(f"the {name} has a unit that is not known; known are {', '.join(known)}")
     if not _NUMBER.fullmatch(text.strip()):
         raise WrongValue(f"the {name} is no plain number with a decimal point")
     value = float(f"{float(text) * factor:.6g}")
     bounds = plausible_ranges()[field]
     if not bounds.low <= value <= bounds.high:
         raise WrongValue(
-            f"the {name} would be {value:g} {bounds.unit}, which no patient has "
-            f"({bounds.low:g} to {bounds.high:g} {bounds.unit}): is the unit right?"
+            f"the {name} in its unit is out of what patients have ({bounds.low:g} to {bounds.high:g} {bounds.unit}); "
+            "the unit may be wrong"
         )
     return value

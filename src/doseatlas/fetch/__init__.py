@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from doseatlas.fetch.checking import check
-    from doseatlas.fetch.records import FetchError, FetchSummary, Query, StudyState
+    from doseatlas.fetch.records import FetchError, FetchSummary, FolderError, Query, StudyState
     from doseatlas.fetch.run import fetch, lacking, preview
 
-__all__ = ["FetchError", "FetchSummary", "Query", "StudyState", "check", "fetch", "lacking", "preview"]
+__all__ = ["FetchError", "FetchSummary", "FolderError", "Query", "StudyState", "check", "fetch", "lacking", "preview"]
 
 _HOMES = {
     "FetchError": "records",
     "FetchSummary": "records",
+    "FolderError": "records",
     "Query": "records",
     "StudyState": "records",
     "check": "checking",

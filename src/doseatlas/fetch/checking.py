@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import urllib.parse
 from pathlib import Path
 
@@ -10,9 +9,8 @@ from doseatlas.fetch.dimse import DicomArchive
 from doseatlas.fetch.records import Archive
 from doseatlas.fetch.web import WebArchive
 from doseatlas.model import SettingsError
+from doseatlas.network import client_context
 from doseatlas.settings import ArchiveSettings, FetchSettings
-
-_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; BCP 195 (RFC 9325)
 
 
 def check(settings: FetchSettings) -> None:
@@ -47,7 +45,7 @@ def connect(archive: ArchiveSettings, settings: FetchSettings) -> Archive:
         raise SettingsError(f"{where} needs a name of letters, digits, - and _.")
     if bool(archive.url) == bool(archive.address):
         raise SettingsError(f"{where} needs either url (DICOMweb) or address and ae_title (DICOM).")
-    tls = _tls(where, archive) if archive.trusted_certificates or archive.certificate else None
+    tls = client_context(where, archive.trusted_certificates, archive.certificate, archive.private_key)
     if archive.url:
         if urllib.parse.urlsplit(archive.url).scheme not in ("http", "https"):
             raise SettingsError(f"{where} has the url {archive.url!r}; it must begin with https:// or http://.")
@@ -57,7 +55,8 @@ def connect(archive: ArchiveSettings, settings: FetchSettings) -> Archive:
         raise SettingsError(f"{where} has the address {archive.address!r}; write host:port, such as 10.1.0.5:104.")
     _ae_title(f"{where}: ae_title", archive.ae_title)
     _ae_title(f"{where}: move_to", archive.move_to)
-    return DicomArchive(archive, settings, tls)
+    over_tls = archive.trusted_certificates or archive.certificate
+    return DicomArchive(archive, settings, tls if over_tls else None)
 
 
 def _ae_title(what: str, title: str) -> None:
@@ -75,19 +74,3 @@ def _token(where: str, archive: ArchiveSettings) -> str | None:
     if not token or not token.isprintable():
         raise SettingsError(f"{where}: the token_file {archive.token_file} does not hold one token.")
     return token
-
-
-def _tls(where: str, archive: ArchiveSettings) -> ssl.SSLContext:
-    try:
-        trusted = str(Path(archive.trusted_certificates).expanduser()) if archive.trusted_certificates else None
-        context = ssl.create_default_context(cafile=trusted)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_ciphers(_CIPHERS)
-        if archive.certificate:
-            key = Path(archive.private_key).expanduser() if archive.private_key else None
-            context.load_cert_chain(Path(archive.certificate).expanduser(), key, password=lambda: "")
-    except (OSError, ValueError) as error:  # an SSLError is an OSError
-        raise SettingsError(
-            f"{where}: trusted_certificates, certificate or private_key cannot be used: {error}; they must be PEM."
-        ) from None
-    return context

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from doseatlas.fetch.incoming import keep
-from doseatlas.fetch.needs import classes
-from doseatlas.fetch.records import FetchError, FoundInstance, FoundSeries, FoundStudy, is_uid
+from doseatlas.fetch.records import FetchError, FolderError, FoundInstance, FoundSeries, FoundStudy, is_uid
+from doseatlas.network import sop_classes, transfer_syntaxes
 from doseatlas.settings import ArchiveSettings, FetchSettings
 
 if TYPE_CHECKING:
@@ -21,16 +21,7 @@ if TYPE_CHECKING:
 _FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 _MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 _GET = "1.2.840.10008.5.1.4.1.2.2.3"
-_SYNTAXES = [
-    "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
-    "1.2.840.10008.1.2",  # Implicit VR Little Endian
-    "1.2.840.10008.1.2.1.99",  # Deflated
-]
-_COMPRESSED = [
-    *("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"),
-    *("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"),
-    "1.2.840.10008.1.2.5",
-]
+_LITTLE_ENDIAN = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]  # explicit and implicit VR, for what we ask
 _PENDING = (0xFF00, 0xFF01)
 _SUCCESS, _SOME_FAILED = 0x0000, 0xB000
 _CANNOT_STORE = 0xA700
@@ -50,6 +41,7 @@ class DicomArchive:
         self._association: Any = None
         self._folder: Path | None = None
         self._came: list[Path] = []
+        self._unwritable: OSError | None = None
         self.sends_elsewhere = settings.retrieve == "move"
 
     def close(self) -> None:
@@ -135,12 +127,15 @@ class DicomArchive:
     def _retrieve(self, study: str, series: str, instances: list[str], folder: Path) -> list[Path]:
         wanted = {"StudyInstanceUID": study, "SeriesInstanceUID": series, "SOPInstanceUID": "\\".join(instances)}
         association, identifier = self._connected(), _identifier("IMAGE", wanted)
-        self._folder, self._came = folder, []
+        self._folder, self._came, self._unwritable = folder, [], None
         if self.sends_elsewhere:
             name, answers = "C-MOVE", association.send_c_move(identifier, self._settings.move_to, _MOVE)
         else:
             name, answers = "C-GET", association.send_c_get(identifier, _GET)
         for status, _ in answers:
+            if self._unwritable is not None:
+                self._abort()
+                raise FolderError(folder, self._unwritable)
             code = self._status(status, name)
             failed = int(status.get("NumberOfFailedSuboperations", 0) or 0)
             if code not in (*_PENDING, _SUCCESS, _SOME_FAILED):
@@ -159,7 +154,8 @@ class DicomArchive:
             return _CANNOT_STORE
         try:
             self._came.append(keep(self._folder, f"{uid}.dcm", event.encoded_dataset()))
-        except OSError:
+        except OSError as error:
+            self._unwritable = error
             return _CANNOT_STORE
         return _SUCCESS
 
@@ -197,14 +193,13 @@ class DicomArchive:
         seconds = self._fetch.timeout_seconds
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = seconds
         contexts = [
-            build_context(_FIND, _SYNTAXES[:2]),
-            build_context(_MOVE if self.sends_elsewhere else _GET, _SYNTAXES[:2]),
+            build_context(_FIND, _LITTLE_ENDIAN),
+            build_context(_MOVE if self.sends_elsewhere else _GET, _LITTLE_ENDIAN),
         ]
         roles = []
         if not self.sends_elsewhere:
-            for uid, group in classes().items():
-                compressed = _COMPRESSED if group in ("image", "screen") else []
-                contexts.append(build_context(uid, _SYNTAXES + compressed))
+            for uid in (one.uid for one in sop_classes().values() if one.service == "storage"):
+                contexts.append(build_context(uid, list(transfer_syntaxes(uid))))
                 roles.append(build_role(uid, scp_role=True, scu_role=False))
         host, _, port = self._settings.address.rpartition(":")
         host = host.strip("[]")

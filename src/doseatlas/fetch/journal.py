@@ -10,12 +10,12 @@ import datetime as dt
 import fcntl
 import os
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from doseatlas.fetch.records import FetchError, FoundStudy, State, StudyState, state_of
+from doseatlas.fetch.records import FetchError, FolderError, FoundStudy, State, StudyState, state_of
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS studies (
@@ -33,7 +33,8 @@ class Journal:
     """The journal of one data folder; one process at a time holds it.
 
     Raises:
-        FetchError: it cannot be opened, or another process holds it.
+        FetchError: another process holds it, or it is no journal.
+        FolderError: the disk is full or fails; every method raises this.
 
     """
 
@@ -44,7 +45,7 @@ class Journal:
             self.folder.chmod(0o700)  # objects in here still bear the patient's identity
             self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise FetchError(f"The folder {self.folder} cannot be written: {error.strerror}.") from None
+            raise FolderError(self.folder, error) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -75,10 +76,11 @@ class Journal:
 
     def is_settled(self, archive: str, study: FoundStudy) -> bool:
         """Return whether a study was dealt with, and has not grown since."""
-        found = self._database.execute(
+        rows = self._rows(
             "SELECT state, instances FROM studies WHERE archive = ? AND study_instance_uid = ?",
             (archive, study.study_instance_uid),
-        ).fetchone()
+        )
+        found = rows[0] if rows else None
         if found is None or found[0] not in ("complete", "lacking"):
             return False
         return study.instances == found[1] and (study.instances is not None or found[0] == "complete")
@@ -87,7 +89,7 @@ class Journal:
         """Write down what became of a study."""
         made = state_of(archive, study, state, lacks)
         row = (made.study_date, made.modalities, made.description)
-        self._database.execute(
+        self._rows(
             "INSERT OR REPLACE INTO studies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (archive, study.study_instance_uid, *row, study.instances, state, lacks, _now()),
         )
@@ -95,23 +97,39 @@ class Journal:
 
     def add_seen(self, archive: str, instances: Collection[str]) -> None:
         """Remember objects that came, whatever the store made of them."""
-        self._database.execute("BEGIN")
-        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", [(archive, one) for one in instances])
-        self._database.execute("COMMIT")
+        self._rows("BEGIN")
+        try:
+            self._database.executemany(
+                "INSERT OR IGNORE INTO seen VALUES (?, ?)", [(archive, one) for one in instances]
+            )
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._database.in_transaction:
+                self._database.rollback()
+            raise self._failed(error) from None
 
     def unseen(self, archive: str, instances: Collection[str]) -> list[str]:
         """Return which of the objects never came."""
         ask = "SELECT 1 FROM seen WHERE archive = ? AND sop_instance_uid = ?"
-        return [one for one in instances if self._database.execute(ask, (archive, one)).fetchone() is None]
+        return [one for one in instances if not self._rows(ask, (archive, one))]
 
     def states(self, *states: State) -> list[StudyState]:
         """Return the studies in these states, by archive and date."""
-        rows = self._database.execute(
+        rows = self._rows(
             "SELECT archive, study_instance_uid, study_date, modalities, description, state, lacks FROM studies "
             f"WHERE state IN ({', '.join('?' * len(states))}) ORDER BY archive, study_date, study_instance_uid",
             states,
         )
         return [StudyState(**dict(zip(StudyState.__struct_fields__, row, strict=True))) for row in rows]
+
+    def _rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._database.execute(statement, tuple(values)).fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: sqlite3.Error) -> FolderError:
+        return FolderError(self.folder / "journal.sqlite", error)
 
 
 def _now() -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from doseatlas.fetch.records import FoundInstance, FoundSeries
+from doseatlas.network import sop_classes
 from doseatlas.reference import read_rows
 
 Group = Literal["dose-report", "report", "screen", "image", "unknown"]
@@ -24,13 +25,6 @@ class Part(NamedTuple):
 
     series: str
     instances: tuple[str, ...]
-
-
-@cache
-def classes() -> dict[str, Group]:
-    """Return the group of each SOP class that may hold a dose."""
-    rows = read_rows(_TABLES / "classes.csv", ("uid", "name", "group", "source"))
-    return {row["uid"]: row["group"] for _, row in rows}  # type: ignore[misc]
 
 
 @cache
@@ -69,8 +63,11 @@ def image_series(series: Sequence[FoundSeries], how: Sequence[str]) -> list[Foun
 
 def of_group(instances: Sequence[FoundInstance], *groups: Group) -> tuple[str, ...]:
     """Return the objects whose SOP class is of one of the groups."""
-    return tuple(one.sop_instance_uid for one in instances if classes().get(one.sop_class_uid, _other(one)) in groups)
+    return tuple(one.sop_instance_uid for one in instances if _group(one) in groups)
 
 
-def _other(one: FoundInstance) -> str:
-    return "unknown" if not one.sop_class_uid else "of no use"
+def _group(one: FoundInstance) -> str:
+    if not one.sop_class_uid:
+        return "unknown"
+    known = sop_classes().get(one.sop_class_uid)
+    return known.group if known else ""

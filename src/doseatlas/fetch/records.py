@@ -20,6 +20,21 @@ class FetchError(DoseAtlasError):
     code = "fetch"
 
 
+class FolderError(DoseAtlasError):
+    """What comes, or the journal, cannot be written or read: the disk is full, or fails. The run stops; the next one
+    goes on where it was.
+    """
+
+    code = "fetch-folder"
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        why = getattr(error, "strerror", None) or str(error)
+        super().__init__(
+            f"{path} cannot be used: {why}. What came before is kept. Make room or mend the disk; the next run goes on "
+            "where this one stopped."
+        )
+
+
 class Query(Record, frozen=True, kw_only=True):
     """Which studies: of these days (both included), with any of these modalities, with this text in the description."""
 

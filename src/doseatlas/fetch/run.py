@@ -8,7 +8,7 @@ from pathlib import Path
 
 from doseatlas.fetch import needs
 from doseatlas.fetch.checking import check, connect
-from doseatlas.fetch.incoming import left_over
+from doseatlas.fetch.incoming import Incoming, objects_in
 from doseatlas.fetch.journal import Journal
 from doseatlas.fetch.needs import Part
 from doseatlas.fetch.pace import Pace
@@ -30,6 +30,7 @@ _FAILURES_IN_A_ROW = 5
 _ARRIVAL_SECONDS = 10.0  # for what an archive sends to serve to be in the store
 _LOOK_SECONDS = 0.5
 Sleep = Callable[[float], None]
+Bring = Callable[[str, str, Collection[str], Path], list[Path]]
 Tell = Callable[[StudyState], None]
 
 
@@ -55,6 +56,7 @@ def fetch(
     Raises:
         SettingsError: an archive is not set as it must be.
         FetchError: an archive cannot be asked; what was taken before is kept.
+        FolderError: the disk is full or fails; the same.
         StoreError: the store failed; the same.
 
     """
@@ -113,17 +115,18 @@ class _Run:
         self._sleep = sleep
         self._archive: Archive = connect(archive, settings.fetch)
         self._pace = Pace(settings.fetch.objects_per_minute, sleep=sleep)
-        self._folder = journal.folder / archive.name
+        self._incoming = Incoming(journal.folder / archive.name)
         self._skipped = self._objects = self._imported = 0
 
     def run(self, query: Query) -> FetchSummary:
         """Fetch; see :func:`fetch`."""
-        self._folder.mkdir(exist_ok=True)
         worked_on: list[StudyState] = []
         failures = 0
         with Store.from_settings(self._settings) as self._store:
             try:
-                self._import(left_over(self._folder))
+                for folder in self._incoming.sealed():
+                    self._import(folder)
+                self._incoming.forget_old()
                 for study in self.wanted(query):
                     state = self._work(study)
                     worked_on.append(state)
@@ -184,10 +187,10 @@ class _Run:
         why = []
         doses = [Part(one.series_instance_uid, needs.of_group(found, "dose-report")) for one, found in listed]
         others = [Part(one.series_instance_uid, needs.of_group(found, "report", "unknown")) for one, found in listed]
-        self._take(study, doses)
+        self._take(study, doses, each_counts=True)
         if self._held(study).has_report:
             return []
-        self._take(study, others)
+        self._take(study, others, each_counts=True)
         if self._held(study).has_report:
             return []
         if any(part.instances for part in doses):
@@ -228,16 +231,18 @@ class _Run:
 
     # ---- taking ----
 
-    def _take(self, study: str, parts: Sequence[Part]) -> None:
-        self._bring(study, parts, self._archive.take)
+    def _take(self, study: str, parts: Sequence[Part], *, each_counts: bool = False) -> None:
+        self._bring(study, parts, self._archive.take, each_counts)
 
     def _take_headers(self, study: str, parts: Sequence[Part]) -> None:
-        self._bring(study, parts, self._archive.headers if self._archive.gives_headers else self._archive.take)
+        how = self._archive.headers if self._archive.gives_headers else self._archive.take
+        self._bring(study, parts, how, each_counts=False)
 
-    def _bring(
-        self, study: str, parts: Sequence[Part], how: Callable[[str, str, Collection[str], Path], list[Path]]
-    ) -> None:
+    def _bring(self, study: str, parts: Sequence[Part], how: Bring, each_counts: bool) -> None:
         """Bring objects that the store lacks and that never came (or to which we come again), and import them.
+
+        Reports count each for itself (``each_counts``); of images a part would look like the whole dose, so they are
+        imported when all have come.
 
         Raises:
             FetchError: not all came.
@@ -246,33 +251,46 @@ class _Run:
         """
         there = self._held(study).instances
         wanted = set[str]()
-        came: list[Path] = []
         for part in parts:
             lacks = [one for one in part.instances if one not in there]
             if not self._again:
                 lacks = self._journal.unseen(self._name, lacks)
+            wanted.update(lacks)
             if lacks:
-                self._pace.wait_for(len(lacks))
-                wanted.update(lacks)
-                came += how(study, part.series, lacks, self._folder)
+                self._objects += self._bring_part(study, Part(part.series, tuple(lacks)), how)
         if not wanted:
             return
-        self._objects += len(wanted) if self._archive.sends_elsewhere else len(came)
-        self._import(came)
+        folder = self._incoming.of_study(study)
         if self._archive.sends_elsewhere:
+            self._incoming.forget(folder)
             self._journal.add_seen(self._name, wanted)
             self._wait_for(study, wanted)
             return
-        arrived = {file.stem for file in came} & wanted
-        self._journal.add_seen(self._name, arrived)
+        arrived = objects_in(folder).keys() & wanted
+        if not arrived:
+            self._incoming.forget(folder)
+        elif each_counts or len(arrived) == len(wanted):
+            self._import(self._incoming.seal(study, arrived))
         if len(arrived) < len(wanted):
             raise FetchError(f"{len(wanted) - len(arrived)} of {len(wanted)} objects did not come")
 
-    def _import(self, files: Sequence[Path]) -> None:
+    def _bring_part(self, study: str, part: Part, how: Bring) -> int:
+        """Bring objects of a series that a run which broke off has not brought; returns how many were asked for."""
+        folder = self._incoming.of_study(study)
+        lacks = [one for one in part.instances if one not in objects_in(folder)]
+        if not lacks:
+            return 0
+        self._pace.wait_for(len(lacks))
+        came = how(study, part.series, lacks, folder)
+        return len(lacks) if self._archive.sends_elsewhere else len(came)
+
+    def _import(self, folder: Path) -> None:
+        """Import a folder whose objects are all there, and remove it."""
+        files = objects_in(folder)
         if files:
-            self._imported += import_paths(self._store, files, facility=self._set.facility).imported
-            for file in files:
-                file.unlink(missing_ok=True)
+            self._imported += import_paths(self._store, list(files.values()), facility=self._set.facility).imported
+            self._journal.add_seen(self._name, files)
+        self._incoming.forget(folder)
 
     def _wait_for(self, study: str, sent: set[str]) -> None:
         """Wait, for a bounded time, until what was sent to ``serve`` is in the store.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from doseatlas.fetch.incoming import keep
-from doseatlas.fetch.records import FetchError, FoundInstance, FoundSeries, FoundStudy, is_uid
+from doseatlas.fetch.records import FetchError, FolderError, FoundInstance, FoundSeries, FoundStudy, is_uid
 from doseatlas.settings import ArchiveSettings
 
 _JSON = "application/dicom+json"
@@ -41,12 +41,12 @@ class WebArchive:
     sends_elsewhere = False
 
     def __init__(
-        self, settings: ArchiveSettings, timeout_seconds: float, token: str | None, tls: ssl.SSLContext | None
+        self, settings: ArchiveSettings, timeout_seconds: float, token: str | None, tls: ssl.SSLContext
     ) -> None:
         self._settings = settings
         self._timeout = timeout_seconds
         self._token = token
-        https = urllib.request.HTTPSHandler(context=tls or ssl.create_default_context())
+        https = urllib.request.HTTPSHandler(context=tls)
         self._opener = urllib.request.build_opener(_NoRedirects, https, urllib.request.ProxyHandler({}))
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ class WebArchive:
                 continue
             kind, body = answer
             data = _only_part(kind, body) or self._wrong(place, "no multipart answer with one object")
-            came.append(keep(folder, f"{uid}.dcm", data))
+            came.append(_kept(folder, f"{uid}.dcm", data))
         return came
 
     def headers(self, study: str, series: str, instances: Collection[str], folder: Path) -> list[Path]:
@@ -103,7 +103,7 @@ class WebArchive:
         for header in self._objects(place):
             uid = _text(header, _INSTANCE)
             if uid in instances:
-                came.append(keep(folder, f"{uid}.json", json.dumps(header).encode()))
+                came.append(_kept(folder, f"{uid}.json", json.dumps(header).encode()))
         return came
 
     # ---- requests ----
@@ -162,6 +162,13 @@ class WebArchive:
     def _wrong(self, place: str, what: str) -> bytes:
         kind = place.split("?")[0].rpartition("/")[2]
         raise FetchError(f"The archive {self._settings.name!r} answers {what} to a request for {kind!r}.")
+
+
+def _kept(folder: Path, name: str, data: bytes) -> Path:
+    try:
+        return keep(folder, name, data)
+    except OSError as error:
+        raise FolderError(folder, error) from None
 
 
 def _only_part(media_type: str, body: bytes) -> bytes | None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from doseatlas.service.again import ReadAgain, read_again
-    from doseatlas.service.check import check
+    from doseatlas.service.checking import check
     from doseatlas.service.run import serve
 
 __all__ = ["ReadAgain", "check", "read_again", "serve"]
 
-_HOMES = {"ReadAgain": "again", "check": "check", "read_again": "again", "serve": "run"}
+_HOMES = {"ReadAgain": "again", "check": "checking", "read_again": "again", "serve": "run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
+from doseatlas.network import sop_classes, transfer_syntaxes
 from doseatlas.service import dimse, pdu
-from doseatlas.service.accepted import sop_classes, transfer_syntaxes
 from doseatlas.service.callers import Caller
 from doseatlas.service.dimse import Command
 from doseatlas.service.part10 import IMPLEMENTATION

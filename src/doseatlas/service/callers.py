@@ -37,6 +37,15 @@ class Callers:
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._rows = [(row, _networks(row), _caller(row, settings)) for row in settings.callers]
+        for number, (row, networks, _) in enumerate(self._rows):
+            for earlier, wider, _ in self._rows[:number]:
+                if earlier.ae_title in (row.ae_title, "*") and _covers(wider, networks):
+                    raise SettingsError(
+                        f"The caller {row.ae_title!r} ({', '.join(row.addresses) or 'any address'}) in [service] is "
+                        f"never reached: an earlier one, {earlier.ae_title!r} "
+                        f"({', '.join(earlier.addresses) or 'any address'}), takes its peers, and with them its "
+                        "facility. Name the narrower one first, and each address once."
+                    )
 
     def find(self, ae_title: str, address: str) -> Caller | None:
         """Return the first caller that fits, or ``None`` for a peer that is not let in.
@@ -52,8 +61,27 @@ class Callers:
         return None
 
 
+def is_ae_title(text: str) -> bool:
+    """Return whether a text can be an AE title (PS3.5, VR AE): what is not blank in 1 to 16 printable characters."""
+    return len(text) <= 16 and bool(text.strip()) and text.isascii() and text.isprintable() and "\\" not in text
+
+
+def _covers(wider: list[Network], networks: list[Network]) -> bool:
+    """Return whether one of the networks (none: any) is wholly in one of the wider ones."""
+    return not wider or any(
+        one.version == two.version and two.subnet_of(one)  # type: ignore[arg-type]  # of one version
+        for one in wider
+        for two in networks
+    )
+
+
 def _caller(row: CallerSettings, settings: ServiceSettings) -> Caller:
-    if not 1 <= len(row.ae_title) <= 16 or not row.ae_title.isascii() or "\\" in row.ae_title:
+    if row.max_associations < 0:
+        raise SettingsError(
+            f"The max_associations of the caller {row.ae_title!r} in [service] is {row.max_associations}; it must be "
+            "0 (as for all) or more."
+        )
+    if not is_ae_title(row.ae_title):
         raise SettingsError(f"The caller {row.ae_title!r} in [service] is no AE title: 1 to 16 ASCII characters.")
     at = _host_and_port(row) if row.commitment_address else None
     return Caller(row.ae_title, row.facility, row.max_associations or settings.max_associations_per_caller, at)

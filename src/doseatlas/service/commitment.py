@@ -1,7 +1,8 @@
 """Which objects may a sender delete, because we keep them? Storage commitment, push model (PS3.4 annex J).
 
 Committed is a dose report whose archived original and values are in the store. An image is not: of images only the
-header is kept, and a sender must not delete pixels on our word. An object that still waits in the spool is waited for.
+header is kept, and a sender must not delete pixels on our word. Nor is an instance asked for as one of another class
+than what is kept under its UID. An object that still waits in the spool is waited for.
 
 A request is on disk before it is answered, and stays there until its report has been delivered: on the association
 that asked while that is open, else on a new one to the caller's ``commitment_address``, again and again for a day.
@@ -14,19 +15,21 @@ import hashlib
 import io
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import msgspec
 
-from doseatlas.model import Record
+from doseatlas.model import Record, UnreadableObject
+from doseatlas.network import sop_classes
 from doseatlas.service import dimse
-from doseatlas.service.accepted import sop_classes
 from doseatlas.service.logs import hashed, log
 from doseatlas.service.normalized import Answer
-from doseatlas.service.spool import Disk, spooled, write_durably
+from doseatlas.service.part10 import HEAD_BYTES, names_in
+from doseatlas.service.spool import Disk, SpoolFile, spooled, write_durably
 from doseatlas.service.storage import VALID_UID
 
 if TYPE_CHECKING:
@@ -71,7 +74,7 @@ class Commitments:
         spool_folder: Path,
         *,
         ae_title: str,
-        kept: Callable[[Collection[str]], set[str]],
+        kept: Callable[[Collection[str]], set[tuple[str, str]]],
         metrics: Metrics,
         disk: Disk | None = None,
     ) -> None:
@@ -141,15 +144,15 @@ class Commitments:
     async def _decide(self, pending: Pending) -> Outcome:
         wanted = {instance for _, instance in pending.instances}
         began = time.monotonic()
-        while await asyncio.to_thread(self._waiting, wanted) and time.monotonic() - began < _WAIT_FOR_SPOOL_SECONDS:
+        while await asyncio.to_thread(self._any_waits, wanted) and time.monotonic() - began < _WAIT_FOR_SPOOL_SECONDS:
             await asyncio.sleep(0.2)
-        kept = await asyncio.to_thread(self._kept, wanted)
-        kept |= await asyncio.to_thread(self._waiting, wanted)
+        # The spool first: what passes from there into the store meanwhile is found in the store.
+        kept = await asyncio.to_thread(waiting_instances, self._new, wanted)
+        kept |= await asyncio.to_thread(self._kept, wanted)
         return decide(pending.instances, kept)
 
-    def _waiting(self, wanted: set[str]) -> set[str]:
-        """Return which of the instances are in the spool."""
-        return {file.sop_instance_uid for _, _, files in spooled(self._new) for file in files} & wanted
+    def _any_waits(self, wanted: set[str]) -> bool:
+        return any(True for _ in _waiting(self._new, wanted))
 
     async def _deliver(self, pending: Pending, outcome: Outcome) -> bool:
         asker = self._askers.get(pending.transaction_uid)
@@ -223,19 +226,35 @@ class Commitments:
         return bool(status) and int(status.Status) == dimse.SUCCESS
 
 
-def decide(instances: Collection[tuple[str, str]], kept: Collection[str]) -> Outcome:
-    """Say which instances are committed, given those that are kept."""
+def decide(instances: Collection[tuple[str, str]], kept: Collection[tuple[str, str]]) -> Outcome:
+    """Say which instances are committed, given those that are kept (both: pairs of SOP class and instance UID)."""
+    kept_uids = {uid for _, uid in kept}
     committed: list[tuple[str, str]] = []
     failed: list[tuple[str, str, int]] = []
     for sop_class, instance in instances:
         known = sop_classes().get(sop_class)
-        if known is None or known.group != "report":
+        if known is None or not known.is_report:
             failed.append((sop_class, instance, dimse.CLASS_NOT_SUPPORTED))
-        elif instance in kept:
+        elif (sop_class, instance) in kept:
             committed.append((sop_class, instance))
+        elif instance in kept_uids:
+            failed.append((sop_class, instance, dimse.CLASS_INSTANCE_CONFLICT))
         else:
             failed.append((sop_class, instance, dimse.NO_SUCH_INSTANCE))
     return Outcome(committed=tuple(committed), failed=tuple(failed))
+
+
+def waiting_instances(new: Path, wanted: Collection[str]) -> set[tuple[str, str]]:
+    """Return which of the instances wait in the spool: pairs of the SOP class that the object states and its UID."""
+    found: set[tuple[str, str]] = set()
+    for file in _waiting(new, wanted):
+        with suppress(OSError, UnreadableObject), file.path.open("rb") as opened:  # has passed on, or is no report
+            found.add((names_in(opened.read(HEAD_BYTES)).sop_class, file.sop_instance_uid))
+    return found
+
+
+def _waiting(new: Path, wanted: Collection[str]) -> Iterator[SpoolFile]:
+    return (file for _, _, files in spooled(new) for file in files if file.sop_instance_uid in wanted)
 
 
 def _decode(data: bytes, syntax: str) -> tuple[str, list[tuple[str, str]]]:

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from doseatlas.model import DoseAtlasError, Record
-from doseatlas.service.quarantine import Quarantine, Quarantined
-from doseatlas.service.spool import Sender, received_at, spooled
+from doseatlas.network import Quarantine, Quarantined, Sender
+from doseatlas.service.at_hand import AtHand
+from doseatlas.service.spool import received_at, spooled
 from doseatlas.service.watch import WatchedFolder
 from doseatlas.settings import Settings
 
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
     from doseatlas.store import Outcome, Store
 
 _BATCH = 250  # the store does so many in this process; for more it starts workers, which takes longer than these
+_ALONE = 50  # suspects read one by one before the spool is listed anew
 _BACKLOG, _BACKLOG_BATCH = 5_000, 20_000  # after a stop of the store or the importer, workers pay
 _REST_SECONDS, _WATCHING_SECONDS = 5.0, 1.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
+_AWAY_SECONDS = 5.0
 _LOCK_SECONDS = 0.2
 _LAST_MESSAGE_SECONDS = 15.0
 _TELLING = threading.Lock()
@@ -45,7 +48,7 @@ _DEFECT = 70
 
 
 class Order(Record, frozen=True, kw_only=True):
-    """The first line of the input. ``cautious``: one object at a time, since importers have died."""
+    """The first line of the input. ``cautious``: importers have died, so what they had at hand is read one by one."""
 
     settings: Settings
     cautious: bool = False
@@ -55,7 +58,8 @@ class Event(Record, frozen=True, kw_only=True):
     """A line of the output: what became of a batch, or why an import failed as a whole.
 
     ``behind_seconds``: how long ago the oldest object of the batch was received. ``alerts`` were raised, ``told`` went
-    out, ``untold`` says why others did not yet. ``unaudited``: why the audit trail could not be written.
+    out, ``untold`` says why others did not yet. ``unaudited``: why the audit trail could not be written. ``away``: why
+    a watched folder cannot be used, ``back``: that it can again. ``recovered``: a round went well after a failed one.
     """
 
     results: dict[str, int] = msgspec.field(default_factory=dict)
@@ -66,6 +70,9 @@ class Event(Record, frozen=True, kw_only=True):
     told: int = 0
     untold: tuple[str, ...] = ()
     unaudited: str | None = None
+    away: str | None = None
+    back: str | None = None
+    recovered: bool = False
 
 
 class Importer:
@@ -76,14 +83,14 @@ class Importer:
         self._tell = tell
         service = order.settings.service
         self._new = order.settings.data_path / "spool" / "new"
-        self._suspect = order.settings.data_path / "spool" / "suspect"
-        self._quarantine = Quarantine(order.settings.data_path, service.quarantine_mebibytes * 2**20)
+        self._at_hand = AtHand(order.settings.data_path / "spool", cautious=order.cautious)
+        self._quarantine = Quarantine.of_objects(order.settings)
+        self._away: dict[Path, float] = {}  # watched folders that cannot be used, and when to try them again
         self._watched = [WatchedFolder(Path(row.path).expanduser(), row.facility) for row in service.folders]
-        self._cautious = order.cautious
         self._opened: Store | None = None
         self._watch: Watch | None = None
         self._unlooked = True  # an importer that died may have left exams that no rule has looked at
-        self._judge_suspect()
+        self._put_deadly_away()
 
     @property
     def rest_seconds(self) -> float:
@@ -91,9 +98,10 @@ class Importer:
         return _WATCHING_SECONDS if self._watched else _REST_SECONDS
 
     def close(self) -> None:
-        """Close the store."""
-        if self._opened is not None:
-            self._opened.close()
+        """Close the store; the next round opens it again."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
 
     def round(self) -> bool:
         """Import one batch for each facility and each watched folder; return whether there was anything.
@@ -110,16 +118,34 @@ class Importer:
         for facility, objects in waiting.items():
             if objects:
                 objects.sort(key=lambda one: one[1].name)
-                self._import_spooled(facility, objects[: self._batch(len(objects))])
+                alone = [[one] for one in objects if self._at_hand.is_suspect(one[1])][:_ALONE]
+                for batch in alone or [objects[: _BACKLOG_BATCH if len(objects) >= _BACKLOG else _BATCH]]:
+                    self._import_spooled(facility, batch)
                 busy = True
         for watched in self._watched:
-            ready = watched.ready(time.monotonic(), self._batch(0))
-            if ready:
-                self._import_watched(watched, ready)
-                busy = True
-        if busy or self._unlooked:
+            busy |= self._look_into(watched)
+        if self._unlooked:
             self._look()
         return busy
+
+    def _look_into(self, watched: WatchedFolder) -> bool:
+        """Import what is ready in a watched folder; one that is away holds up nothing else."""
+        now = time.monotonic()
+        if now < self._away.get(watched.folder, now):
+            return False
+        try:
+            ready = watched.ready(now, _BATCH)
+            alone = [[file] for file in ready if self._at_hand.is_suspect(file)]
+            for batch in alone or ([ready] if ready else []):
+                self._import_watched(watched, batch)
+        except OSError as error:
+            if watched.folder not in self._away:
+                self._tell(Event(away=f"The watched folder {watched.folder} cannot be used: {error.strerror}."))
+            self._away[watched.folder] = now + _AWAY_SECONDS
+            return False
+        if self._away.pop(watched.folder, None) is not None:
+            self._tell(Event(back=str(watched.folder)))
+        return bool(ready)
 
     def _look(self) -> None:
         """Raise the alerts of what has come; the store knows what was not looked at, should this fail."""
@@ -134,9 +160,6 @@ class Importer:
         self._unlooked = False
         if raised:
             self._tell(Event(alerts=raised))
-
-    def _batch(self, waiting: int) -> int:
-        return 1 if self._cautious else _BACKLOG_BATCH if waiting >= _BACKLOG else _BATCH
 
     # ---- spool ----
 
@@ -154,10 +177,10 @@ class Importer:
                 else:
                     Path(outcome.path).unlink(missing_ok=True)
 
-        if self._cautious:
-            self._suspect.write_text("\n".join(senders), encoding="utf-8")
-        self._import(facility, [path for _, path in objects], committed, since=received_at(objects[0][1]))
-        self._suspect.unlink(missing_ok=True)
+        paths = [path for _, path in objects]
+        self._at_hand.take(paths)
+        self._import(facility, paths, committed, since=received_at(paths[0]))
+        self._at_hand.drop(paths)
         reasons = self._reasons() if refused else {}
         unsettled = [path for path in senders if path not in settled and Path(path).exists()]
         moved = {}
@@ -177,32 +200,44 @@ class Importer:
         except (DoseAtlasError, OSError) as error:
             self._tell(Event(unaudited=str(error)))
 
-    def _judge_suspect(self) -> None:
-        """Put the object away that was being imported, alone, when the importer before us died."""
-        try:
-            path = Path(self._suspect.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+    def _put_deadly_away(self) -> None:
+        """Put the object away that importers before us died of."""
+        path = self._at_hand.deadly
+        if path is None:
             return
         if path.is_file():
-            why = Quarantined(code="importer-died", message="The importing process ended while it read this object.")
-            self._quarantine.take(path, why)
-        self._suspect.unlink()
+            said = "The importing process ended each time that it read this object alone."
+            watched = next((one for one in self._watched if path.is_relative_to(one.folder)), None)
+            if watched is not None:
+                watched.move_away(path, [f"{path}: importer-died {said}"])
+            else:
+                self._quarantine.take(path, Quarantined(code="importer-died", message=said))
+        self._at_hand.drop([path])
 
     # ---- watched folders ----
 
     def _import_watched(self, watched: WatchedFolder, files: Sequence[Path]) -> None:
         refused: set[str] = set()
+        from doseatlas.store.derive import plain_text
+
         sender = Sender(via="folder", caller=watched.folder.name, address="")
 
         def committed(outcomes: Sequence[Outcome]) -> None:
             self._audit(outcomes, {outcome.path: sender for outcome in outcomes})
             refused.update(outcome.path for outcome in outcomes if outcome.result == "refused")
 
+        self._at_hand.take(files)
         self._import(watched.facility, files, committed)
+        self._at_hand.drop(files)
         reasons = self._reasons() if refused else {}
+        moved: dict[str, str] = {}
         for file in files:
-            mine = sorted(path for path in refused if path == str(file) or path.startswith(f"{file}/"))
-            watched.move_away(file, [f"{path}: {' '.join(reasons.get(path, ()))}" for path in mine])
+            named = plain_text(str(file))  # as the import names it
+            mine = sorted(path for path in refused if path == named or path.startswith(f"{named}/"))
+            there = watched.move_away(file, [f"{path}: {' '.join(reasons.get(path, ()))}" for path in mine])
+            moved |= {path: plain_text(str(there)) + path[len(named) :] for path in mine}
+        if moved:
+            self._store().refusals_moved(moved)
 
     # ---- the store ----
 
@@ -215,6 +250,7 @@ class Importer:
     ) -> None:
         from doseatlas.store import import_paths
 
+        self._unlooked = True
         summary = import_paths(self._store(), paths, facility=facility, committed=committed)
         results = Counter(
             {
@@ -250,16 +286,21 @@ def main() -> None:
     threading.Thread(target=_listen, args=(lines, wake, ended), daemon=True).start()
     lock = _only_importer(order.settings.data_path / "spool" / "importer.lock", ended)
     telling = _start_telling(order.settings, ended)
-    pause = _FIRST_PAUSE_SECONDS
+    pause, failed = _FIRST_PAUSE_SECONDS, False
     importer = Importer(order, _tell)
     while not ended.is_set():
         wake.clear()
         try:
-            if not importer.round() and not ended.is_set():
+            busy = importer.round()
+            if failed:
+                _tell(Event(recovered=True))
+            pause, failed = _FIRST_PAUSE_SECONDS, False
+            if not busy and not ended.is_set():
                 wake.wait(importer.rest_seconds)
-            pause = _FIRST_PAUSE_SECONDS
         except (DoseAtlasError, OSError) as error:
+            failed = True
             _tell(Event(failure=str(error)))
+            importer.close()  # what was opened while it could only be read stays so
             ended.wait(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
         except Exception as error:  # ours to mend; its text and trace may quote an object

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from doseatlas.network import sop_classes
 from doseatlas.service import dimse, pdu
-from doseatlas.service.accepted import sop_classes
 from doseatlas.service.association import Association, Receiver
 from doseatlas.service.callers import Caller, Callers
 from doseatlas.service.commitment import Commitments
@@ -47,6 +47,7 @@ class Listener:
         commitments: Commitments,
         mpps: Mpps,
         on_received: Callable[[], None],
+        on_refused: Callable[[str, str, str], None],
     ) -> None:
         self.settings = settings
         self.spool = spool
@@ -56,6 +57,7 @@ class Listener:
         self._commitments = commitments
         self._mpps = mpps
         self._on_received = on_received
+        self.on_refused = on_refused
         self._loop = asyncio.get_running_loop()
         self._connections: set[Association] = set()
         self._open: dict[Association, str] = {}
@@ -158,6 +160,8 @@ class Listener:
     def rejected(self, association: Association, rejection: pdu.Rejection) -> None:
         """Write down a rejection."""
         self.metrics.rejected.labels(rejection.name).inc()
+        if rejection == pdu.CALLING_TITLE_UNKNOWN:
+            self.on_refused(association.calling, association.address, "calling AE title or address not let in")
         log(
             "association rejected",
             level=logging.WARNING,

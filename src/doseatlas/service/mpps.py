@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from doseatlas.network import Sender
 from doseatlas.service import dimse
+from doseatlas.service.logs import log
 from doseatlas.service.normalized import Answer
 from doseatlas.service.part10 import file_header
-from doseatlas.service.spool import Disk, Sender, Spool, write_durably
+from doseatlas.service.spool import Disk, Spool, write_durably
 from doseatlas.service.storage import VALID_UID, caller_name
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ _IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 _FORGOTTEN_AFTER_SECONDS = 90 * 86_400
 _MAX_BYTES = 64 * 2**20
 _FINAL = ("COMPLETED", "DISCONTINUED")
+_STATUSES = ("IN PROGRESS", *_FINAL)  # PS3.3 C.4.14
 
 
 class Mpps:
@@ -41,9 +45,16 @@ class Mpps:
         self._folder = spool.folder / "mpps"
         self._folder.mkdir(exist_ok=True)
         self._one_at_a_time = threading.Lock()
-        for file in self._folder.iterdir():
-            if time.time() - file.stat().st_mtime > _FORGOTTEN_AFTER_SECONDS:
-                file.unlink()
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        """Forget steps that have not been changed for long; of those that never ended it is told how many."""
+        old = [one for one in self._folder.iterdir() if time.time() - one.stat().st_mtime > _FORGOTTEN_AFTER_SECONDS]
+        for file in old:
+            file.unlink()
+        never_ended = sum(file.suffix == ".dcm" for file in old)
+        if never_ended:
+            log("procedure steps that never ended were forgotten", level=logging.WARNING, count=never_ended)
 
     def create(self, association: Association, request: dimse.Command, data: bytes, syntax: str) -> Answer:
         """Begin a step (N-CREATE, PS3.4 F.7.2.1); runs in a thread."""
@@ -75,7 +86,10 @@ class Mpps:
             except FileNotFoundError:
                 return Answer(dimse.NO_SUCH_INSTANCE)
             step.update(changes)
-            if str(step.get("PerformedProcedureStepStatus", "")) not in _FINAL:
+            status = str(step.get("PerformedProcedureStepStatus", ""))
+            if status not in _STATUSES:
+                return Answer(dimse.INVALID_VALUE, f"Performed Procedure Step Status must be {', '.join(_STATUSES)}")
+            if status not in _FINAL:
                 self._keep(uid, step)
                 return Answer(dimse.SUCCESS)
             self._hand_over(association, uid, step)

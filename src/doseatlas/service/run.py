@@ -17,9 +17,10 @@ import msgspec
 
 from doseatlas.audit import AuditTrail, application_event
 from doseatlas.model import DoseAtlasError
-from doseatlas.service.check import Sockets, bind, check, server_context
+from doseatlas.service.checking import Sockets, bind, check, tls
 from doseatlas.service.commitment import Commitments
 from doseatlas.service.importer import Event, Order
+from doseatlas.service.intruders import Intruders
 from doseatlas.service.listener import Listener
 from doseatlas.service.logs import log, start_logging
 from doseatlas.service.metrics import Metrics
@@ -78,6 +79,7 @@ class _Service:
         commitments = Commitments(
             self._spool.folder, ae_title=service.ae_title, kept=self._kept, metrics=self._metrics, disk=self._spool.disk
         )
+        intruders = Intruders(AuditTrail.from_settings(self._settings))
         listener = self._listener = Listener(
             service,
             self._spool,
@@ -85,6 +87,7 @@ class _Service:
             commitments=commitments,
             mpps=Mpps(self._spool),
             on_received=self._wake.set,
+            on_refused=intruders.note,
         )
         await listener.start(self._dicom_sockets())
         web = WebServer(application(service, listener, self.unready), self._web_sockets(), service)
@@ -102,6 +105,7 @@ class _Service:
         commitments.stop()
         waking.cancel()
         await self._stop_importer(importing)
+        await intruders.finish()
         await self._audit("application-stop")
         log("stopped", waiting=self._depth())
 
@@ -110,12 +114,16 @@ class _Service:
         if self._sockets.dicom is not None:
             found.append((self._sockets.dicom, None))
         if self._sockets.dicom_tls is not None:
-            found.append((self._sockets.dicom_tls, server_context(self._settings.service, mutual=True)))
+            found.append((self._sockets.dicom_tls, tls(self._settings.service, mutual=True)))
         return found
 
-    def _web_sockets(self) -> list[tuple[socket.socket, bool]]:
-        plain, tls = self._sockets.http, self._sockets.https
-        return [(one, secure) for one, secure in ((plain, False), (tls, True)) if one is not None]
+    def _web_sockets(self) -> list[tuple[socket.socket, ssl.SSLContext | None]]:
+        found: list[tuple[socket.socket, ssl.SSLContext | None]] = []
+        if self._sockets.http is not None:
+            found.append((self._sockets.http, None))
+        if self._sockets.https is not None:
+            found.append((self._sockets.https, tls(self._settings.service, mutual=False)))  # senders show tokens
+        return found
 
     def _ports(self) -> dict[str, int]:
         return {name: one.getsockname()[1] for name, one in self._sockets._asdict().items() if one is not None}
@@ -146,7 +154,7 @@ class _Service:
         oldest = min((files[0].received_at for _, _, files in spooled(self._spool.new) if files), default=None)
         return 0.0 if oldest is None else max(0.0, time.time() - oldest)
 
-    def _kept(self, instances: Collection[str]) -> set[str]:
+    def _kept(self, instances: Collection[str]) -> set[tuple[str, str]]:
         from doseatlas.store import Store
 
         try:
@@ -194,10 +202,8 @@ class _Service:
         return await process.wait()
 
     def _told(self, event: Event) -> None:
-        self._failure = event.failure
-        if self._listener is not None:
-            self._listener.pace(event.behind_seconds)
         if event.failure is not None:
+            self._failure = event.failure
             self._metrics.import_failures.inc()
             log("import failed, will be tried again", level=logging.ERROR, reason=event.failure)
             return
@@ -211,6 +217,16 @@ class _Service:
             level = logging.ERROR if event.untold else logging.INFO
             log("alerts sent", level=level, count=event.told, not_yet=list(event.untold) or None)
             return
+        if event.away or event.back:
+            level = logging.ERROR if event.away else logging.INFO
+            log("watched folder", level=level, away=event.away, back=event.back)
+            return
+        self._failure = None
+        if event.recovered:
+            log("import goes on")
+            return
+        if self._listener is not None:
+            self._listener.pace(event.behind_seconds)
         for result, count in event.results.items():
             self._metrics.imported.labels(result).inc(count)
         log("imported", **event.results, seconds=event.seconds)

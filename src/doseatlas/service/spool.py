@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import queue
 import shutil
@@ -19,33 +18,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from doseatlas.model import Record, SettingsError
+from doseatlas.model import SettingsError
+from doseatlas.network import Sender
 
-Via = Literal["dicom", "dicomweb", "mpps", "folder"]
 Done = Callable[[Exception | None], None]
 
 _SPILL_BYTES = 256 * 1024
 _GROUP = 64
 _SENDER_FILE = "sender.json"
 _UID_CHARACTERS = frozenset("0123456789.")
-
-
-class Sender(Record, frozen=True, kw_only=True):
-    """Who sent an object, from where, and the facility that the sender is bound to."""
-
-    via: Via
-    caller: str
-    address: str
-    facility: str | None = None
-
-    @property
-    def key(self) -> str:
-        """The name of the sender's folder."""
-        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
 class TooLarge(Exception):

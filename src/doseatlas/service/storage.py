@@ -6,11 +6,12 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
+from doseatlas.network import Sender
 from doseatlas.service import dimse
 from doseatlas.service.dimse import Command
 from doseatlas.service.logs import hashed, log
 from doseatlas.service.part10 import file_header
-from doseatlas.service.spool import Incoming, Sender, TooLarge
+from doseatlas.service.spool import Incoming, TooLarge
 
 if TYPE_CHECKING:
     from doseatlas.service.association import Association

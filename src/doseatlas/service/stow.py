@@ -17,11 +17,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from doseatlas.model import UnreadableObject
+from doseatlas.network import Sender, sop_classes
 from doseatlas.service import dimse
-from doseatlas.service.accepted import sop_classes
 from doseatlas.service.logs import hashed, log
 from doseatlas.service.multipart import MultipartError, PartBegins, PartData, Splitter, content_type
-from doseatlas.service.spool import Incoming, Sender, TooLarge
+from doseatlas.service.part10 import HEAD_BYTES, names_in
+from doseatlas.service.spool import Incoming, TooLarge
 from doseatlas.service.storage import VALID_UID
 from doseatlas.settings import ServiceSettings
 
@@ -29,10 +30,8 @@ if TYPE_CHECKING:
     from doseatlas.service.listener import Listener
 
 _DICOM, _JSON, _MULTIPART = "application/dicom", "application/dicom+json", "multipart/related"
-_HEAD_BYTES = 256 * 1024
 _MAX_PARTS = 10_000
 _MAX_BOUNDARY = 256  # RFC 2046 allows 70; Orthanc writes 73
-_SOP_CLASS, _SOP_INSTANCE, _STUDY = 0x00080016, 0x00080018, 0x0020000D
 _STUDY_MISMATCH = 0xA900  # as C-STORE says: the data set does not match (PS3.4 table B.2-1)
 
 
@@ -119,7 +118,7 @@ class StowRequest:
                 part.incoming.write(data)
                 return
             part.head += data
-            if len(part.head) >= _HEAD_BYTES:
+            if len(part.head) >= HEAD_BYTES:
                 self._look(part)
         except (TooLarge, OSError) as error:
             self._fail(part, error)
@@ -130,7 +129,7 @@ class StowRequest:
             part.failure = dimse.CANNOT_UNDERSTAND
             return
         try:
-            part.sop_class, part.sop_instance, study = _names(bytes(part.head))
+            part.sop_class, part.sop_instance, study = names_in(bytes(part.head))
         except UnreadableObject:
             part.failure = dimse.CANNOT_UNDERSTAND
             return
@@ -139,7 +138,7 @@ class StowRequest:
             part.failure = dimse.CANNOT_UNDERSTAND
         elif accepted is None or accepted.service != "storage":
             part.failure = dimse.CLASS_NOT_SUPPORTED
-        elif self._study and study and study != self._study:
+        elif self._study and study != self._study:
             part.failure = _STUDY_MISMATCH
         else:
             limit = self._listener.settings.max_object_mebibytes * 2**20
@@ -222,14 +221,6 @@ class StowRequest:
     def _failed_status(self) -> int:
         """The status where nothing was stored: 507 if only the disk is to blame, else 409."""
         return 507 if all(part.failure == dimse.OUT_OF_RESOURCES for part in self._failed) else 409
-
-
-def _names(head: bytes) -> tuple[str, str, str]:
-    """Return SOP class, SOP instance and study UID from the beginning of a DICOM file; empty: not in there."""
-    from doseatlas.dicom import open_plain
-
-    item = open_plain(head).parsed.item
-    return item.text(_SOP_CLASS) or "", item.text(_SOP_INSTANCE) or "", item.text(_STUDY) or ""
 
 
 def _sequence(items: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from doseatlas.audit import AuditTrail, transfer_event
-from doseatlas.service.spool import Sender
+from doseatlas.network import Sender
 from doseatlas.settings import Settings
 from doseatlas.store.alerts import studies_of
 

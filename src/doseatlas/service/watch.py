@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 DONE, REFUSED = "done", "refused"
 STILL_SECONDS = 2.0
+_REASON = ".reason.txt"
 _UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload")
 
 
@@ -65,18 +66,31 @@ class WatchedFolder:
                     found.append(Path(place) / name)
         return found
 
-    def move_away(self, file: Path, reasons: list[str]) -> None:
-        """Move a file to ``done``, or with reasons to ``refused`` with the reasons beside it."""
-        place = self.folder / (REFUSED if reasons else DONE)
-        target = place / file.relative_to(self.folder)
+    def move_away(self, file: Path, reasons: list[str]) -> Path:
+        """Move a file to ``done``, or with reasons to ``refused`` with the reasons beside it; returns where it is."""
+        return self._move(file, file.relative_to(self.folder), reasons)
+
+    def refused(self) -> list[Path]:
+        """Return the files that were refused, by name."""
+        place = self.folder / REFUSED
+        return sorted(path for path in place.rglob("*") if path.is_file() and not path.name.endswith(_REASON))
+
+    def release(self, file: Path) -> None:
+        """Move a file that was refused, and has been read well after all, to ``done``."""
+        self._move(file, file.relative_to(self.folder / REFUSED), [])
+        file.with_name(file.name + _REASON).unlink(missing_ok=True)
+
+    def _move(self, file: Path, name: Path, reasons: list[str]) -> Path:
+        target = self.folder / (REFUSED if reasons else DONE) / name
         target.parent.mkdir(parents=True, exist_ok=True)
         number = 2
         while target.exists():
             target = target.with_name(f"{file.stem}-{number}{file.suffix}")
             number += 1
         if reasons:
-            target.with_name(target.name + ".reason.txt").write_text("\n".join(reasons) + "\n", encoding="utf-8")
-        file.rename(target)
+            reason = target.with_name(target.name + _REASON)
+            reason.write_text("\n".join(reasons) + "\n", encoding="utf-8")
+        return file.rename(target)
 
 
 def _fail(error: OSError) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import math
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from doseatlas.network import Sender
 from doseatlas.service.callers import Tokens, parse_address
 from doseatlas.service.connections import GuardedProtocol
 from doseatlas.service.logs import log
-from doseatlas.service.spool import Sender
 from doseatlas.service.storage import VALID_UID
 from doseatlas.service.stow import StowRequest, problem
 from doseatlas.settings import ServiceSettings
@@ -43,6 +44,7 @@ def application(settings: ServiceSettings, listener: Listener, unready: Callable
         sender = _sender(request, address, tokens, settings)
         if sender is None:
             log("store request refused", level=logging.WARNING, address=address)
+            listener.on_refused("", address, "no bearer token that is known")
             return problem(401, "A bearer token is needed that this service knows.", {"WWW-Authenticate": "Bearer"})
         study = request.path_params.get("study")
         if study is not None and not VALID_UID.fullmatch(study):
@@ -100,10 +102,12 @@ class _Uvicorn(uvicorn.Server):
 
 
 class WebServer:
-    """Serves an application on sockets that are bound already; ``True`` beside a socket means TLS."""
+    """Serves an application on sockets that are bound already, each plain or with its TLS context."""
 
-    def __init__(self, app: Starlette, sockets: list[tuple[socket.socket, bool]], settings: ServiceSettings) -> None:
-        self._pairs = [(_server(app, secure, settings), bound) for bound, secure in sockets]
+    def __init__(
+        self, app: Starlette, sockets: list[tuple[socket.socket, ssl.SSLContext | None]], settings: ServiceSettings
+    ) -> None:
+        self._pairs = [(_server(app, tls, settings), bound) for bound, tls in sockets]
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -126,19 +130,18 @@ class WebServer:
                 await asyncio.wait(late, timeout=5)
 
 
-def _server(app: Starlette, secure: bool, settings: ServiceSettings) -> _Uvicorn:
-    return _Uvicorn(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            timeout_keep_alive=math.ceil(min(_KEEP_ALIVE_SECONDS, settings.stall_seconds)),
-            ssl_certfile=settings.certificate if secure else None,
-            ssl_keyfile=settings.private_key if secure else None,
-            ws="none",
-            http=GuardedProtocol,
-            loop="asyncio",
-        )
+def _server(app: Starlette, tls: ssl.SSLContext | None, settings: ServiceSettings) -> _Uvicorn:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_keep_alive=math.ceil(min(_KEEP_ALIVE_SECONDS, settings.stall_seconds)),
+        ws="none",
+        http=GuardedProtocol,
+        loop="asyncio",
     )
+    config.load()
+    config.ssl = tls  # uvicorn's own would take weaker suites
+    return _Uvicorn(config)

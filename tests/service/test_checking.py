@@ -14,7 +14,7 @@ from tests.service.peers import DOSEATLAS, free_port
 
 from doseatlas.model import SettingsError
 from doseatlas.service.callers import Callers, Tokens
-from doseatlas.service.check import bind, check
+from doseatlas.service.checking import bind, check
 from doseatlas.settings import CallerSettings, FolderSettings, ServiceSettings, Settings, TokenSettings
 
 
@@ -44,6 +44,16 @@ def test_the_defaults_are_in_order(tmp_path: Path) -> None:
         ({"callers": (CallerSettings(ae_title="CT1", addresses=("10.0.0.256",)),)}, r"10\.0\.0\.256"),
         ({"callers": (CallerSettings(ae_title="MORE THAN SIXTEEN CHARACTERS"),)}, "no AE title"),
         ({"callers": (CallerSettings(ae_title="CT1", commitment_address="10.0.0.1"),)}, "host:port"),
+        ({"ae_title": "DOSE\tATLAS"}, "ae_title"),
+        ({"stall_seconds": float("nan")}, "stall_seconds is nan"),
+        ({"idle_seconds": float("inf")}, "idle_seconds is inf"),
+        ({"grace_seconds": float("nan")}, "grace_seconds is nan"),
+        ({"callers": (CallerSettings(ae_title="CT\t1"),)}, "no AE title"),
+        (
+            {"callers": (CallerSettings(ae_title="CT1", max_associations=-5),)},
+            "max_associations of the caller 'CT1' in .* is -5",
+        ),
+        ({"host": "0.0.0.0", "callers": (CallerSettings(ae_title="*"),)}, "lets anyone send"),
         ({"folders": (FolderSettings(path="/no/such/folder"),)}, "/no/such/folder"),
         ({"tokens": (TokenSettings(file="/no/such/token", name="pacs"),)}, "/no/such/token"),
         ({"dicom_tls_port": 2762}, "certificate and private_key"),
@@ -54,6 +64,45 @@ def test_the_defaults_are_in_order(tmp_path: Path) -> None:
 def test_a_setting_that_cannot_work_is_named(tmp_path: Path, service: dict[str, object], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         check(settings(tmp_path, **service))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reached"),
+    [
+        (("CT1", ()), ("CT1", ("10.1.2.3",)), False),
+        (("*", ()), ("CT1", ("10.1.2.3",)), False),
+        (("CT1", ("10.1.0.0/16",)), ("CT1", ("10.1.2.3",)), False),
+        (("CT1", ("10.1.2.3",)), ("CT1", ("10.1.2.3", "10.1.2.4")), False),
+        (("CT1", ("10.1.2.3",)), ("CT1", ("10.1.0.0/16",)), True),
+        (("CT1", ("10.1.2.3",)), ("CT1", ()), True),
+        (("CT1", ("10.1.2.3",)), ("CT2", ("10.1.2.3",)), True),
+        (("CT1", ("::1",)), ("CT1", ("10.1.2.3",)), True),
+    ],
+)
+def test_callers_of_whom_one_takes_the_others_peers_are_named(
+    tmp_path: Path, first: tuple[str, tuple[str, ...]], second: tuple[str, tuple[str, ...]], reached: bool
+) -> None:
+    rows = tuple(CallerSettings(ae_title=title, addresses=addresses) for title, addresses in (first, second))
+    if reached:
+        check(settings(tmp_path, callers=rows))
+        return
+    with pytest.raises(SettingsError, match="is never reached"):
+        check(settings(tmp_path, callers=rows))
+
+
+def test_a_store_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="not the URL of an SQLite or PostgreSQL database"):
+        check(Settings(data_dir=str(tmp_path), store="mysql://x"))
+
+
+@pytest.mark.parametrize("names", [["data"], ["data/in"], [""], ["drop", "drop/sub"], ["drop", "link"]])
+def test_watched_folders_that_hold_the_data_or_one_another_are_named(tmp_path: Path, names: list[str]) -> None:
+    for name in ("data/in", "drop/sub"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "drop")
+    folders = tuple(FolderSettings(path=str(tmp_path / name)) for name in names)
+    with pytest.raises(SettingsError, match="one is in the other"):
+        check(settings(tmp_path, folders=folders))
 
 
 def test_certificates_that_have_expired_or_do_not_fit_are_named(tmp_path: Path) -> None:
