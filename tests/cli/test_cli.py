@@ -77,6 +77,12 @@ def test_a_refused_object_gives_exit_status_1_and_a_sentence(run: Run, tmp_path:
     assert error["message"].endswith(".")
 
 
+def test_asking_what_was_refused_makes_no_store_and_no_key(run: Run, tmp_path: Path) -> None:
+    for arguments in (("refused",), ("refused", "--again")):
+        assert run(*arguments).returncode == 0
+        assert not (tmp_path / "data").exists()
+
+
 def test_wrong_usage_gives_exit_status_2(run: Run) -> None:
     assert run("read").returncode == 2
     assert run("nonsense").returncode == 2

@@ -54,6 +54,11 @@ def test_computing_levels_twice_writes_the_same_bytes_and_a_set_to_compare_with(
     printed = [json.loads(line) for line in first.stdout.splitlines()]
     assert sum(row["status"] == "set" for row in printed) == sum("level" in row for row in printed) > 5
     assert run("drl", "check", "one/levels.csv").returncode == 0
+    facility = pq.read_table(tmp_path / "one" / "units.parquet")["facility"][0].as_py()
+    standing = run("drl", "standing", "one", facility, "--minimum", "1", "--format", "jsonl")
+    (first_place, *_) = [json.loads(line) for line in standing.stdout.splitlines()]
+    assert 1 <= first_place["place"] <= first_place["peers"]
+    assert "No units of 'nobody'" in run("drl", "standing", "one", "nobody").stderr
 
 
 LISTS = [
@@ -78,6 +83,17 @@ def test_comparison_and_variation_print_lists(run: Run, mart: Path, command: tup
     assert rows[0][column] is not None
 
 
+def test_lists_say_which_dose_values_they_count_and_what_corrected_ones_rest_on(run: Run, mart: Path) -> None:
+    command = ("compare", "levels", "--mart", str(mart), "--procedure", "ct-head", "--format", "csv")
+    corrected, stated = run(*command, "--dose-values", "corrected"), run(*command)
+    assert {row["dose_values"] for row in csv.DictReader(corrected.stdout.splitlines())} == {"corrected"}
+    assert {row["dose_values"] for row in csv.DictReader(stated.stdout.splitlines())} == {"stated"}
+    # This mart came without corrections, so that there is nothing to correct and no uncertainty to tell of.
+    assert "By certificates: 0 exams" in corrected.stderr
+    assert "no uncertainty known: 0." not in corrected.stderr
+    assert "as the devices state them" in stated.stderr
+
+
 def test_a_population_dose_is_printed_with_what_is_missing(run: Run, mart: Path, tmp_path: Path) -> None:
     header = "procedure,modality,annual_number,effective_dose_msv"
     (tmp_path / "sheet.csv").write_text(f"{header}\nct-head,CT,40000,2\ndx-hand,radiography,90000,\n")
@@ -87,21 +103,34 @@ def test_a_population_dose_is_printed_with_what_is_missing(run: Run, mart: Path,
     assert "dx-hand" in done.stderr
 
 
-def test_a_finding_is_opened_followed_and_closed_from_the_command_line(run: Run) -> None:
-    what = ("--unit", "A", "--procedure", "ct-head", "--quantity", "dlp_mgy_cm", "--by", "a physicist")
-    opened = run("findings", "open", "above the level", *what)
+def test_a_finding_is_opened_followed_and_closed_from_the_command_line(run: Run, mart: Path) -> None:
+    exams = pq.read_table(mart / "exams" / "all.parquet", columns=["facility", "procedure"])
+    heads = [row["facility"] for row in exams.to_pylist() if row["procedure"] == "ct-head"]
+    unit, registry = max(set(heads), key=heads.count), ("--mart", str(mart))
+    what = ("--unit", unit, "--procedure", "ct-head", "--quantity", "dlp_mgy_cm", "--by", "a physicist", *registry)
+    without_phantom = run("findings", "open", "above the level", *what)
+    assert without_phantom.returncode == 2
+    assert "16 or 32 cm" in without_phantom.stderr
+    nobody = run("findings", "open", "above the level", "--phantom-cm", "16", *what, "--unit", "nobody")
+    assert nobody.returncode == 2
+    opened = run("findings", "open", "above the level", "--phantom-cm", "16", *what)
     finding = opened.stdout.strip()
     assert opened.returncode == 0, opened.stderr
     early = run("findings", "close", finding, "dose moved", "yes")
     assert early.returncode == 3
     assert "no action yet" in early.stderr
     for step in (("assign", "physicist"), ("cause", "protocol", "long scans"), ("action", "shorter")):
-        more = ("--from", "2026-01-01") if step[0] == "action" else ()
+        more = ("--from", "2025-01-01") if step[0] == "action" else ()
         assert run("findings", step[0], finding, *step[1:], *more).returncode == 0
-    assert run("findings", "close", finding, "dose moved", "yes").returncode == 0
+    shown = run("findings", "show", finding, *registry, "--format", "csv")
+    assert "median_before" in shown.stdout
+    closed = run("findings", "close", finding, "dose moved", "yes", *registry)
+    assert closed.returncode == 0
+    assert "do not bear this out: no change shown" in closed.stderr.replace("\n", " ")
     (row,) = [json.loads(line) for line in run("findings", "list", "--format", "jsonl").stdout.splitlines()]
     assert (row["finding"], row["status"], row["outcome"]) == (finding, "closed", "dose moved")
     history = run("findings", "show", finding, "--format", "csv").stdout
+    assert "no change shown" in history
     assert [line.split(",")[2] for line in history.splitlines()[1:]] == [
         "opened",
         "assigned",

@@ -14,6 +14,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from .conftest import Run
 
 SIDE, PIXEL_MM, RADIUS_MM = 256, 1.5, 120.0
+ORGAN_COLUMNS = "set,agent,organ,age_years,mgy_per_mbq,source,verified"
 
 
 def _lines(text: str) -> list[dict[str, Any]]:
@@ -58,14 +59,15 @@ def scan(tmp_path: Path) -> Path:
 def test_the_size_of_a_water_cylinder_is_its_diameter_and_its_ssde_that_of_the_report(run: Run, scan: Path) -> None:
     done = run("dose", "size", str(scan), "--phantom", "32", "--format", "jsonl")
     assert done.returncode == 0, done.stderr
-    (row,) = _lines(done.stdout)
+    row, localiser = _lines(done.stdout)
+    assert "does not state where and how it lies" in localiser["remark"]
     assert row["images"] == 3
     assert row["diameter mm"] == pytest.approx(2 * RADIUS_MM, rel=0.005)
     assert row["ssde mGy"] == pytest.approx(10 * 3.704369 * np.exp(-0.03671937 * 24), rel=0.005)
 
 
 def test_without_a_phantom_there_is_a_diameter_and_no_ssde_and_the_reason_is_said(run: Run, scan: Path) -> None:
-    (row,) = _lines(run("dose", "size", str(scan), "--format", "jsonl").stdout)
+    row = _lines(run("dose", "size", str(scan), "--format", "jsonl").stdout)[0]
     assert "diameter mm" in row
     assert "ssde mGy" not in row
     assert "16 or 32 cm" in row["remark"]
@@ -93,7 +95,47 @@ def test_paths_without_an_image_say_so(run: Run, tmp_path: Path) -> None:
 def test_a_real_series_has_diameters_along_the_body(run: Run, corpus: Path) -> None:
     (row,) = _lines(run("dose", "size", str(corpus / "ct-series"), "--format", "jsonl").stdout)
     assert row["images"] == 34
+    assert "truncated: In 9 of 34 images." in row["remark"]
     assert 100 < row["smallest mm"] < row["diameter mm"] < row["largest mm"] < 400
+
+
+def test_a_localiser_is_calibrated_by_the_axial_images_beside_it(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "scan"
+    folder.mkdir()
+    frame = {"FrameOfReferenceUID": "1.9"}
+    for number in range(8):
+        axial = _image(-10.0 * number, ImageOrientationPatient=[1, 0, 0, 0, 1, 0], **frame)
+        axial.save_as(folder / f"{number}.dcm", enforce_file_format=True)
+    axis = (np.arange(SIDE) + 0.5 - SIDE / 2) * PIXEL_MM
+    chord = 2 * np.sqrt(np.maximum(0.0, RADIUS_MM**2 - axis**2))
+    localiser = _image(0.0, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], SeriesInstanceUID="1.2.4", **frame)
+    localiser.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+    localiser.PixelData = np.repeat(100 + 4 * chord[None, :], SIDE, axis=0).astype(np.uint16).tobytes()
+    localiser.save_as(folder / "l.dcm", enforce_file_format=True)
+    row = _lines(run("dose", "size", str(folder), "--format", "jsonl").stdout)[1]
+    assert row["what"] == "localiser, frontal"
+    assert row["diameter mm"] == pytest.approx(2 * RADIUS_MM, rel=0.005)
+    assert "0.25 mm of water for one value" in row["remark"]
+    (alone,) = _lines(run("dose", "size", str(folder / "l.dcm"), "--format", "jsonl").stdout)
+    assert "diameter mm" not in alone
+    assert "240 to 240 mm wide" in alone["remark"]
+    given = ("--water-mm-per-value", "0.25", "--ctdi-vol", "10", "--phantom", "32")
+    (given_row,) = _lines(run("dose", "size", str(folder / "l.dcm"), *given, "--format", "jsonl").stdout)
+    assert given_row["diameter mm"] == pytest.approx(2 * RADIUS_MM, rel=0.005)
+    assert given_row["ssde mGy"] == pytest.approx(10 * 3.704369 * np.exp(-0.03671937 * 24), rel=0.005)
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--ctdi-vol", "-5"), ("--ctdi-vol", "nan"), ("--phantom", "20"), ("--water-mm-per-value", "0")]
+)
+def test_a_dose_that_cannot_be_is_refused(run: Run, scan: Path, wrong: tuple[str, str]) -> None:
+    assert run("dose", "size", str(scan), *wrong).returncode == 2
+
+
+def test_a_path_that_is_not_there_is_named(run: Run) -> None:
+    done = run("dose", "size", "nowhere")
+    assert done.returncode == 3
+    assert "There is no nowhere" in done.stderr
 
 
 def test_an_exam_and_a_patient_are_shown_by_their_keys(run: Run, objects: Path, tmp_path: Path) -> None:
@@ -107,6 +149,7 @@ def test_an_exam_and_a_patient_are_shown_by_their_keys(run: Run, objects: Path, 
     row = next(one for one in rows if one.patient_id)
     shown = {one["quantity"] for one in _lines(run("dose", "exam", row.exam_id, "--format", "jsonl").stdout)}
     assert shown & {"effective_dose_msv", "flag", "calibration"}
+    assert any(name.startswith("method of ") for name in shown)
     lines = _lines(run("dose", "cumulative", row.patient_id, "--format", "jsonl").stdout)
     assert any(one["exam"] == row.exam_id for one in lines)
     assert lines[-1]["exam"] == "sum"
@@ -116,3 +159,35 @@ def test_an_exam_and_a_patient_are_shown_by_their_keys(run: Run, objects: Path, 
         unknown = run("dose", command, name)
         assert unknown.returncode == 3
         assert "holds no exam" in unknown.stderr
+
+
+def test_organ_doses_name_set_and_source_and_take_a_table_of_one_s_own(run: Run, objects: Path, tmp_path: Path) -> None:
+    from doseatlas.analysis import mart_table
+    from doseatlas.dosimetry import nuclear_agent, organs_known
+
+    run("import", str(objects))
+    rows = mart_table(tmp_path / "data" / "mart").to_pyarrow().to_pylist()
+    agents = {
+        row["exam_id"]: found.agent
+        for row in rows
+        if row["kind"] == "nuclear"
+        and (row["age_years"] or 0) >= 18
+        and (found := nuclear_agent(row["radiopharmaceutical"], None, row["procedure"]))
+        and found.agent
+        and organs_known(found.agent)
+    }
+    exam, agent = next(iter(agents.items()))
+    shown = _lines(run("dose", "organs", exam, "--format", "jsonl").stdout)
+    assert {one["organ"] for one in shown} == {organ for _, organ in organs_known(agent)}
+    assert all("https://" in one["source"] for one in shown if "dose mGy" in one)
+    own = tmp_path / "own.csv"
+    own.write_text(f"{ORGAN_COLUMNS}\nown,{agent},kidneys,18,0.007,us,memory\n", encoding="utf-8")
+    (kidneys,) = _lines(run("dose", "organs", exam, "--table", str(own), "--format", "jsonl").stdout)
+    assert (kidneys["organ"], kidneys["coefficients"]) == ("kidneys", "own")
+    assert "not verified" in kidneys["remark"]
+    own.write_text(f"{ORGAN_COLUMNS}\nown,another,brain,18,0.04,us,memory\n", encoding="utf-8")
+    refused = run("dose", "organs", exam, "--table", str(own))
+    assert refused.returncode == 3
+    assert f"no organ coefficient of {agent}. Known agents: another" in refused.stderr
+    other = next(row["exam_id"] for row in rows if row["kind"] == "ct")
+    assert "of kind ct" in run("dose", "organs", other).stderr

@@ -64,6 +64,25 @@ def test_a_study_file_with_problems_is_told_all_of_them(run: Run, tmp_path: Path
     assert "until 2025-12 is before since 2026-01" in done.stderr
 
 
+def test_a_workbook_that_a_spreadsheet_would_not_open_is_not_made(run: Run, tmp_path: Path) -> None:
+    run("study", "new", "s.toml", "--template", "regulation-survey")
+    with_participants(tmp_path / "s.toml")
+    done = run("study", "workbook", "s.toml", "-o", "books")
+    assert done.returncode == 2
+    assert "end it in .xlsx" in " ".join(done.stderr.replace("│", " ").split())
+    assert not (tmp_path / "books").exists()
+    assert run("study", "workbook", "s.toml", "-o", "book.xlsx").returncode == 0
+
+
+def test_a_study_without_a_site_that_is_analysed_says_why(run: Run, tmp_path: Path) -> None:
+    run("study", "new", "s.toml", "--template", "paediatric-ct")
+    with_participants(tmp_path / "s.toml")
+    done = run("study", "report", "s.toml", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert "0 sites in 0 countries analysed" in done.stdout
+    assert "Why: of 3 sites (asked to take part) none is left: no reply." in done.stdout
+
+
 def test_a_facility_submits_to_a_registry_and_withdraws(run: Run, objects: Path, tmp_path: Path) -> None:
     assert run("import", str(objects)).returncode == 0
     public = run("registry", "key", "mine.pem").stdout.strip()

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from doseatlas.analysis import CountOf, DataQuality, FacilityReport, Selection
-from doseatlas.report import words, write_html
+from doseatlas.report import sentences, words, write_html
 from doseatlas.report.page import html
 
 from .page_parts import Page
@@ -101,6 +101,15 @@ def test_the_first_screen_says_how_many_are_above_and_what_to_look_at(report: Fa
     assert lead.text.startswith(f"{stand.above} of {stand.above + stand.within} procedures")
     things = page.all("p", "what")
     assert len(things) == len(report.findings) > 0
+
+
+def test_where_a_derived_dose_stands_the_page_says_that_it_rests_on_corrected_values(report: FacilityReport) -> None:
+    derived = msgspec.structs.replace(report.typical_values[0], quantity="effective_dose_msv", verdict="too few")
+    with_one = msgspec.structs.replace(report, typical_values=(*report.typical_values, derived))
+    said = sentences.derived_doses(with_one)
+    assert said
+    assert html(with_one).count(said) == 2  # above the typical values, and under the method
+    assert "always rest" not in html(report)
 
 
 def test_every_typical_value_is_in_the_table_also_where_exams_are_too_few(report: FacilityReport, page: Page) -> None:

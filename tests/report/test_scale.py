@@ -11,6 +11,11 @@ def test_a_linear_scale_marks_round_values() -> None:
     assert Scale(0, 97, 0, 100).ticks(5) == (0, 20, 40, 60, 80)
 
 
+def test_a_short_logarithmic_scale_is_marked_more_finely_than_1_2_and_5() -> None:
+    assert Scale(16, 62, 0, 100, logarithmic=True).ticks(6) == pytest.approx((20, 30, 40, 50, 60))
+    assert Scale(240, 1200, 0, 100, logarithmic=True).ticks(4) == pytest.approx((300, 500, 1000))
+
+
 def test_a_logarithmic_scale_marks_1_2_and_5_where_there_is_room() -> None:
     assert Scale(9, 110, 0, 100, logarithmic=True).ticks(5) == pytest.approx((10, 20, 50, 100))
 

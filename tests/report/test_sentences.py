@@ -99,3 +99,13 @@ def test_a_level_set_without_a_name_is_named_by_its_id(empty: Empty) -> None:
     assert sentences.levels(empty()) == "Japan 2025 (J-RIME, national DRL)"
     assert sentences.levels(empty(drl_name="", drl_authority="", drl_level="", drl_set="own-2026")) == "own-2026"
     assert sentences.levels(empty(drl_set="")) == "no reference levels"
+
+
+@pytest.mark.parametrize("dose_values", ["stated", "corrected"])
+def test_derived_doses_are_told_to_rest_on_corrected_values_whatever_is_counted(empty: Empty, dose_values: str) -> None:
+    values = [typical(3.2, quantity=quantity) for quantity in ("dlp_mgy_cm", "effective_dose_msv", "ssde_derived_mgy")]
+    with_both = empty(dose_values=dose_values, typical_values=tuple(values))
+    assert sentences.derived_doses(with_both).startswith(
+        "Effective dose and SSDE (derived) always rest on values corrected by calibration certificates"
+    )
+    assert sentences.derived_doses(empty(typical_values=tuple(values[:1]), dose_values=dose_values)) == ""

@@ -118,9 +118,20 @@ def report() -> StudyReport:
                 sites_using=3,
                 ratio=2.0,
             ),
+            AdultProtocolRow(
+                exam="chest",
+                exam_name="CT of the chest",
+                group="adult",
+                group_name="adults",
+                quantity="ctdi_vol_mgy",
+                exams=33,
+                sites=9,
+                split_suppressed="fewer than 5 exams",
+            ),
         ),
         answers=(
             AnswerRow(question="q", text="Is it so?", answer="yes", of="countries", count=4, answered=20, share=0.2),
+            AnswerRow(question="r", text="And so?", answer="no", of="countries", count=0, answered=0, share=0.0),
         ),
         suppressed=1,
     )
@@ -138,6 +149,34 @@ def test_the_page_says_the_figures(report: StudyReport) -> None:
     for figure in ("54 sites in 28 countries", "782 exams", "8 sites:", "7.5 to 13", "4.9", "4 of 20", "9 (10"):
         assert figure in text, figure
     assert "not shown: fewer than 3 sites" in text
+    assert "not shown: fewer than 5 exams by one kind of protocol" in text
+    assert "Nobody has answered." in text
+
+
+def test_a_survey_without_exams_speaks_of_participants_and_says_no_method_of_dose(report: StudyReport) -> None:
+    survey = msgspec.structs.replace(report, since=None, until=None, variation=(), phases=(), adult_protocol=())
+    page = study_html(survey)
+    assert "62 participants in 34 countries" in page
+    assert "phantom" not in page
+    assert "Typical value" not in page
+
+
+def test_a_reason_tells_exams_apart_from_the_sites_that_have_no_others(report: StudyReport) -> None:
+    few = LeftOut(reason="too few", exams=1420, sites=5)
+    one = LeftOut(reason="undated", exams=1, sites=1)
+    step = FlowStep(label="exams that count", sites=36, countries=6, exams=2110, left_out=(few, one))
+    page = study_html(msgspec.structs.replace(report, flow=(step,)))
+    assert "1420 exams: too few; 5 sites have no others" in page
+    assert "1 exam: undated; 1 site has no others" in page
+
+
+def test_hidden_sites_leave_the_strip_its_ends_and_quartiles_and_a_map_without_small_countries() -> None:
+    row = variation(sites=(), countries=(), countries_hidden=3)
+    strip = str(sites_strip(row, [row]))
+    assert "3 sites on a logarithmic scale" in strip
+    assert strip.count("<circle") == 2
+    assert "1 site on a logarithmic scale" in str(sites_strip(variation(places=1), [row]))
+    assert "1 country on a logarithmic scale" in str(sites_strip(variation(places=1, of="countries"), [row]))
 
 
 def test_the_json_has_the_same_figures(report: StudyReport, tmp_path: Path) -> None:
@@ -164,9 +203,26 @@ def test_the_pictures_are_whole_svg_and_say_in_words_what_they_show() -> None:
     squares = str(variation_map(row))
     assert "JP" in squares
     assert "Norland" in squares  # a country that is not on the grid stands below it
-    assert ">5<" in squares  # 1000 to the median of 200
+    assert ">5.0<" in squares  # 1000 to the median of 200
+
+
+def test_each_exam_has_one_map_whether_sites_or_countries_are_compared_and_none_is_left_out_silently(
+    report: StudyReport,
+) -> None:
+    both = (variation(of="countries"), variation(of="sites"))
+    page = study_html(msgspec.structs.replace(report, variation=both))
+    assert page.count("<details") == 1
+    many = tuple(variation(exam=f"exam-{i}") for i in range(42))
+    page = study_html(msgspec.structs.replace(report, variation=many))
+    assert page.count("<details") == 40
+    assert "2 maps more" in page
 
 
 def test_a_row_without_countries_has_no_map() -> None:
     row = variation(countries=(), sites=())
-    assert variation_map(row) == country_dots(row) == sites_strip(row, [row]) == ""
+    assert variation_map(row) == country_dots(row) == ""
+
+
+def test_a_row_that_is_not_shown_has_no_strip() -> None:
+    row = variation(suppressed="fewer than 3 sites", p25=None, median=None, p75=None)
+    assert sites_strip(row, [row]) == ""

@@ -36,20 +36,26 @@ def list_(
     with open_store() as store:
         tables = AlertTables(store.database)
         kept, deliveries = tables.all(), tables.deliveries()
+    told: dict[str, list[str]] = {}
+    for row in deliveries:
+        told.setdefault(row.alert_id, []).append(_told(row.recipient, row.channel, row.sent_at, row.last_error))
     rows = []
     for one in kept:
         if one.acknowledged_at is not None and not all_:
             continue
         alert = msgspec.json.decode(one.alert, type=Alert)
-        told = [
-            _told(row.recipient, row.channel, row.sent_at, row.last_error)
-            for row in deliveries
-            if row.alert_id == one.alert_id
-        ]
         where = ", ".join(part for part in (alert.facility, alert.device) if part)
         exam = alert.procedure_name or alert.kind
         note = f"{one.acknowledged_by}: {one.comment}" if one.acknowledged_at else None
-        columns = (one.raised_at, alert.study_date, alert.finding, exam, where, "; ".join(told) or None, note)
+        columns = (
+            one.raised_at,
+            alert.study_date,
+            alert.finding,
+            exam,
+            where,
+            "; ".join(told.get(one.alert_id, ())) or None,
+            note,
+        )
         extra = (alert.rule, alert.value, alert.threshold, alert.exam_id, alert.study_instance_uid)
         rows.append((one.alert_id, *columns, *(extra if form is not Format.table else ())))
     names = ("alert", "raised at", "study date", "finding", "exam", "where", "told", "acknowledged")

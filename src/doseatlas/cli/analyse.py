@@ -11,9 +11,16 @@ import typer
 from doseatlas.cli import EXIT_REFUSED
 from doseatlas.cli.context import open_store, reference_levels
 from doseatlas.cli.output import Format, console
-from doseatlas.cli.selected import DeviceOption, FacilityOption, GroupOption, ProcedureOption, selection
+from doseatlas.cli.selected import (
+    DeviceOption,
+    DoseValuesOption,
+    FacilityOption,
+    GroupOption,
+    ProcedureOption,
+    selection,
+    values_counted,
+)
 from doseatlas.cli.store import SinceOption, UntilOption, import_into, print_summary
-from doseatlas.settings import load_settings
 
 if TYPE_CHECKING:
     from doseatlas.analysis import DoseValues, FacilityReport, Selection
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
     from doseatlas.store import Store
 
 MOST_MAPS = 5
+MOST_PATIENT_MAPS = 3
 
 
 def report(
@@ -37,16 +45,14 @@ def report(
     since: SinceOption = None,
     until: UntilOption = None,
     drl_set: Annotated[str | None, typer.Option(help="Compare with this set; see 'doseatlas drl list'.")] = None,
-    dose_values: Annotated[
-        str | None, typer.Option(help="Count values as stated, or corrected by certificates (default: the setting).")
-    ] = None,
+    dose_values: DoseValuesOption = None,
 ) -> None:
     """Write the dose report: one HTML file that opens offline, the same as XLSX and CSV, a summary here.
 
     Exit status 1 if an object given was refused; the report is written all the same.
     """
     levels = reference_levels(drl_set)
-    counted = _dose_values(dose_values)
+    counted = values_counted(dose_values)
     wanted = selection(facility, device, procedure, patient_group, since, until)
     refused = 0
     with open_store() as store:
@@ -55,20 +61,11 @@ def report(
             print_summary(summary, Format.table)
             refused = summary.refused
         computed = compute(store, wanted, levels, counted)
+        computed, patient_maps = with_skin_patients(store, wanted, computed)
         maps = maps_of(store, computed)
-    write(computed, output, maps)
+    write(computed, output, maps, patient_maps)
     if refused:
         raise typer.Exit(EXIT_REFUSED)
-
-
-def _dose_values(asked: str | None) -> DoseValues:
-    """Return whether stated or corrected values are counted: as asked, else as the settings say."""
-    match asked:
-        case "stated" | "corrected":
-            return asked
-        case None:
-            return load_settings().settings.dose_values
-    raise typer.BadParameter(f"{asked!r} is neither 'stated' nor 'corrected'.")
 
 
 def compute(store: Store, wanted: Selection, levels: DrlSet, dose_values: DoseValues) -> FacilityReport:
@@ -92,6 +89,20 @@ def compute(store: Store, wanted: Selection, levels: DrlSet, dose_values: DoseVa
         )
 
 
+def with_skin_patients(
+    store: Store, wanted: Selection, computed: FacilityReport
+) -> tuple[FacilityReport, dict[int, SkinMap]]:
+    """Add the patients whose procedures add up to a trigger of skin dose, and return as many maps as a page bears."""
+    from msgspec import structs
+
+    from doseatlas.analysis import skin_patients
+
+    with console(stderr=True).status("adding up skin doses"):
+        found = skin_patients(store, wanted)
+    maps = dict(list(found.maps.items())[:MOST_PATIENT_MAPS])
+    return structs.replace(computed, skin_patients=found.patients), maps
+
+
 def maps_of(store: Store, computed: FacilityReport) -> dict[str, SkinMap]:
     """Compute the maps of the exams with the largest skin doses, as many as a page bears."""
     from doseatlas.store import skin_maps
@@ -100,14 +111,16 @@ def maps_of(store: Store, computed: FacilityReport) -> dict[str, SkinMap]:
     return skin_maps(store, mapped)
 
 
-def write(computed: FacilityReport, output: Path, maps: Mapping[str, SkinMap]) -> None:
+def write(
+    computed: FacilityReport, output: Path, maps: Mapping[str, SkinMap], patient_maps: Mapping[int, SkinMap]
+) -> None:
     """Write every form of the report and say where it is."""
     from doseatlas.report import print_summary as print_report
     from doseatlas.report import write_csv, write_html, write_xlsx
 
     output.mkdir(parents=True, exist_ok=True)
     with console(stderr=True).status("writing the report"):
-        write_html(computed, output / "report.html", maps)
+        write_html(computed, output / "report.html", maps, patient_maps)
         write_xlsx(computed, output / "report.xlsx")
         write_csv(computed, output / "csv")
     terminal = console()

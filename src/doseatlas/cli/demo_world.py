@@ -135,7 +135,8 @@ def _tell(made: Release, registry: Path) -> None:
         f"Release of {made.registry}: {len(shown)} cells, {len(made.cells) - len(shown)} suppressed. For adults:"
     )
     for cell in shown:
-        if (cell.procedure, cell.patient_group) in SHOWN and cell.quantity == "dlp_mgy_cm":
+        is_shown = (cell.procedure, cell.patient_group) in SHOWN and cell.quantity == "dlp_mgy_cm"
+        if is_shown and cell.p75 is not None:
             typer.echo(
                 f"  {cell.procedure}, DLP on the {cell.phantom_cm} cm phantom: p75 of {cell.facilities} facilities'"
                 f" medians {cell.p75:.0f} mGy·cm, {cell.exams} exams"

@@ -1,23 +1,16 @@
-"""``doseatlas dose exam``, ``cumulative`` and ``size``: the dosimetry of one exam, one patient, one CT scan."""
+"""``doseatlas dose exam`` and ``cumulative``: the dosimetry of one exam, and of one patient."""
 
 from __future__ import annotations
 
 import datetime as dt
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from doseatlas.cli import EXIT_REFUSED
 from doseatlas.cli.context import open_store
-from doseatlas.cli.output import Format, FormatOption, PathsArgument, print_rows
-from doseatlas.model import StoreError, UnreadableObject
-
-if TYPE_CHECKING:
-    from doseatlas.dicom import CtImage
-    from doseatlas.dosimetry import MeasuredImage, NotEstimated, ScanProfile
+from doseatlas.cli.output import Format, FormatOption, print_rows
+from doseatlas.cli.store import SinceOption, UntilOption
+from doseatlas.model import StoreError
 
 
 def exam(
@@ -25,25 +18,34 @@ def exam(
     form: FormatOption = Format.table,
 ) -> None:
     """Show what is derived from one exam: corrected values, SSDE, effective and skin dose, and what weakens them."""
-    from doseatlas.dosimetry import DOSIMETRY_COLUMNS, SKIN_DOSE_COLUMNS, flag_meanings
+    from doseatlas.dosimetry import DOSIMETRY_COLUMNS, ENTRANCE_COLUMNS, SKIN_DOSE_COLUMNS, flag_meanings
+    from doseatlas.store import methods_of_exam
 
     with open_store() as store:
-        row = store.mart_row(exam_id)
+        row, methods = store.mart_row(exam_id), methods_of_exam(store, exam_id)
     if row is None:
         raise StoreError(f"The store holds no exam {exam_id!r}; the report and the mart (exam_id) name them.")
     rows = [
         (column.name, row[column.name], column.meaning)
-        for column in (*DOSIMETRY_COLUMNS, *SKIN_DOSE_COLUMNS)
+        for column in (*DOSIMETRY_COLUMNS, *ENTRANCE_COLUMNS, *SKIN_DOSE_COLUMNS)
         if column.type != "list<string>" and column.name in row
     ]
+    if "pregnancy_status" in row:
+        rows.insert(0, ("pregnancy_status", row["pregnancy_status"], "as stated; the dose to a foetus is not computed"))
     flags = row.get("dosimetry_flags", [])
     assert isinstance(flags, list)
+    rows += [(f"method of {one.quantity}", one.method, one.source) for one in methods]
     rows += [("flag", flag, flag_meanings().get(flag.rpartition(":")[2], "")) for flag in flags]
-    print_rows(("quantity", "value", "meaning"), rows, form)
+    print_rows(("quantity", "value", "meaning or source"), rows, form)
 
 
 def cumulative(
-    pseudonym: Annotated[str, typer.Argument(help="The patient's pseudonym (or ID, where identity is kept plain).")],
+    patient: Annotated[
+        str,
+        typer.Argument(help="The patient's pseudonym (the ID, where identity is kept plain), or an exam's key."),
+    ],
+    since: SinceOption = None,
+    until: UntilOption = None,
     form: FormatOption = Format.table,
 ) -> None:
     """Add up a patient's effective doses over the years, with the list of exams.
@@ -51,10 +53,15 @@ def cumulative(
     It is a sum of doses of reference persons: a record, not a risk, and no reason against the next exam.
     """
     from doseatlas.dosimetry import Estimate
-    from doseatlas.store import patient_doses
+    from doseatlas.store import patient_doses, patient_named
 
     with open_store() as store:
-        found = patient_doses(store, pseudonym)
+        found = patient_doses(
+            store,
+            patient_named(store, patient),
+            since=since.date() if since else None,
+            until=until.date() if until else None,
+        )
     rows: list[tuple[object, ...]] = []
     for one in sorted((*found.exams, *found.without_estimate), key=lambda one: (one.day, one.exam_id)):
         day = None if one.day == dt.date.min else one.day.isoformat()
@@ -68,98 +75,3 @@ def cumulative(
     print_rows(("date", "exam", "procedure", "effective dose mSv", "uncertainty mSv", "coefficients"), rows, form)
     if form is Format.table and found.without_estimate:
         typer.echo(f"Not in the sum, as they have no estimate: {len(found.without_estimate)} exams.")
-
-
-def size(
-    paths: PathsArgument,
-    region: Annotated[str, typer.Option(help="What is scanned: body or head.")] = "body",
-    ctdi_vol: Annotated[
-        float | None, typer.Option(help="CTDIvol of the scan in mGy, where the images do not state it.")
-    ] = None,
-    phantom: Annotated[
-        int | None, typer.Option(help="Its CTDI phantom, 16 or 32 cm; else as the images state.")
-    ] = None,
-    form: FormatOption = Format.table,
-) -> None:
-    """Measure the patient in axial CT images: water-equivalent diameter, and SSDE where CTDIvol and phantom are known.
-
-    One row a series. Needs no store; changes nothing. Exit status 1 if an image was refused.
-    """
-    from doseatlas.dosimetry import AxialImage, measured, profile_of_measured
-
-    if region not in ("body", "head"):
-        raise typer.BadParameter(f"{region!r} is neither 'body' nor 'head'.")
-    series: dict[str, list[MeasuredImage]] = {}
-    phantoms: dict[str, set[int | None]] = {}
-    localisers = refused = 0
-    for image in _images(paths):
-        if isinstance(image, UnreadableObject):
-            typer.echo(str(image), err=True)
-            refused += 1
-        elif image.localiser:
-            localisers += 1
-        elif image.z_mm is not None:
-            axial = AxialImage(
-                image.z_mm,
-                image.pixels,
-                image.pixel_spacing_mm,
-                image.rescale_slope,
-                image.rescale_intercept,
-                image.ctdi_vol_mgy,
-                image.tube_current_ma,
-            )
-            series.setdefault(image.series_instance_uid, []).append(measured(axial))
-            phantoms.setdefault(image.series_instance_uid, set()).add(image.phantom_cm)
-    rows = []
-    for uid, images in series.items():
-        on = phantom or (next(iter(phantoms[uid])) if len(phantoms[uid]) == 1 else None)
-        profile = profile_of_measured(
-            images, ctdi_vol_mgy=ctdi_vol, phantom_cm=on, region="head" if region == "head" else "body"
-        )
-        rows.append((uid, len(images), *_diameters(images), *_ssde(profile)))
-    if not rows and not refused:
-        raise StoreError("There is no axial CT image with a position among these.")
-    columns = ("series", "images", "diameter mm", "smallest mm", "largest mm", "ssde mGy", "uncertainty mGy", "remark")
-    print_rows(columns, rows, form)
-    if form is Format.table and localisers:
-        typer.echo(f"Localisers are not measured without a calibration of their grey values: {localisers} images.")
-    if refused:
-        raise typer.Exit(EXIT_REFUSED)
-
-
-def _images(paths: Sequence[Path]) -> Iterator[CtImage | UnreadableObject]:
-    """Give the CT images below paths one at a time, and what could not be read; other files of folders are passed."""
-    from doseatlas.cli.context import read_limits
-    from doseatlas.dicom import read_ct_image
-
-    limits = read_limits()
-    for path in paths:
-        named = not path.is_dir()
-        files = [path] if named else sorted(Path(f, n) for f, _, names in os.walk(path) for n in names)
-        for file in files:
-            try:
-                image = read_ct_image(file, limits)
-            except UnreadableObject as error:
-                if named or error.code != "not-dicom":
-                    yield error
-                continue
-            if image is not None:
-                yield image
-
-
-def _diameters(images: Sequence[MeasuredImage]) -> tuple[float | None, float | None, float | None]:
-    """Return mean, smallest and largest diameter of the images in which the patient could be measured."""
-    from doseatlas.dosimetry import BodySection
-
-    found = [one.section.water_equivalent_diameter_mm for one in images if isinstance(one.section, BodySection)]
-    return (sum(found) / len(found), min(found), max(found)) if found else (None, None, None)
-
-
-def _ssde(profile: ScanProfile | NotEstimated) -> tuple[float | None, float | None, str | None]:
-    from doseatlas.dosimetry import NotEstimated
-
-    if isinstance(profile, NotEstimated):
-        return None, None, profile.message
-    mean = profile.mean
-    flags = "; ".join(f"{flag.code}: {flag.message}" for flag in mean.flags)
-    return mean.value, mean.standard_uncertainty, flags or None

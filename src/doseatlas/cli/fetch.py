@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+import urllib.parse
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +15,7 @@ from doseatlas.cli.context import open_store
 from doseatlas.cli.output import Format, FormatOption, console, print_rows
 from doseatlas.cli.store import SinceOption, UntilOption
 from doseatlas.model import DoseAtlasError, SettingsError
-from doseatlas.settings import Settings, load_settings
+from doseatlas.settings import ArchiveSettings, Settings, load_settings
 
 if TYPE_CHECKING:
     from doseatlas.fetch import FetchSummary, Query, StudyState
@@ -74,21 +76,39 @@ def fetch(
 
 
 def _fetch(settings: Settings, query: Query, archive: str | None, again: bool) -> list[FetchSummary]:
-    """Fetch, say in the audit trail what was asked of whom, and look for alerts on what arrived."""
+    """Say in the audit trail what is asked of whom, fetch, and look for alerts on what arrived, however it ended."""
+    from doseatlas import fetch as room
     from doseatlas.audit import AuditTrail, query_event
-    from doseatlas.cli.alerts import look_and_tell
-    from doseatlas.fetch import fetch as fetch_from
 
-    summaries = fetch_from(settings, query, archive=archive, again=again)
+    room.check(settings.fetch)
     asked = f"{query.since}..{query.until}"
+    chosen = [one for one in settings.fetch.archives if archive in (None, one.name)]
     AuditTrail.from_settings(settings).append(
-        [query_event(peer=one.archive, address="", query=asked) for one in summaries]
+        [query_event(peer=one.name, address=_host(one), query=asked) for one in chosen]
     )
+    try:
+        summaries = room.fetch(settings, query, archive=archive, again=again)
+    except DoseAtlasError:
+        with suppress(DoseAtlasError):  # the first failure is the one to tell
+            _look()
+        raise
+    _look()
+    return summaries
+
+
+def _host(archive: ArchiveSettings) -> str:
+    if archive.url:
+        return urllib.parse.urlsplit(archive.url).hostname or ""
+    return archive.address.rpartition(":")[0].strip("[]")
+
+
+def _look() -> None:
+    from doseatlas.cli.alerts import look_and_tell
+
     with open_store() as store:
         told = look_and_tell(store)
     if told:
         console(stderr=True).print(told)
-    return summaries
 
 
 def _query(

@@ -7,16 +7,19 @@ import getpass
 import secrets
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from doseatlas.cli.compare import By
 from doseatlas.cli.context import open_store
-from doseatlas.cli.output import Format, FormatOption, print_rows
+from doseatlas.cli.output import Format, FormatOption, console, print_rows
+from doseatlas.cli.selected import DoseValuesOption, MartOption, exams_of, print_records, values_counted
 
 if TYPE_CHECKING:
-    from doseatlas.analysis.compare import TrackedFinding
+    from doseatlas.analysis import DoseValues
+    from doseatlas.analysis.compare import BeforeAfter, TrackedFinding
     from doseatlas.analysis.compare.loop import Event
 
 app = typer.Typer(no_args_is_help=True, help="Findings: opened, assigned, given a cause and an action, closed.")
@@ -64,12 +67,13 @@ def open_(
     quantity: Annotated[str, typer.Option(help="Dose quantity, such as dlp_mgy_cm.")],
     kind: Annotated[By, typer.Option(help="What the unit is.")] = By.facility,
     patient_group: Annotated[str, typer.Option(help="Patient group (its id).")] = "adult",
-    phantom_cm: Annotated[int | None, typer.Option(help="CTDI phantom, 16 or 32.")] = None,
+    phantom_cm: Annotated[int | None, typer.Option(help="CTDI phantom, 16 or 32, of CTDIvol, DLP and SSDE.")] = None,
+    mart: MartOption = None,
     by: WhoOption = None,
 ) -> None:
-    """Open a finding and print its id."""
+    """Open a finding and print its id. What it is about must be there, so that it can be followed up."""
     from doseatlas.analysis import quantities
-    from doseatlas.analysis.compare import Opened, Subject
+    from doseatlas.analysis.compare import Opened, Subject, subject_problem
     from doseatlas.cli.selected import known
     from doseatlas.reference import patient_groups, procedures
 
@@ -84,6 +88,10 @@ def open_(
         quantity=quantity,
         phantom_cm=phantom_cm,
     )
+    with exams_of(mart) as table:
+        problem = subject_problem(table, subject)
+    if problem:
+        raise typer.BadParameter(f"{problem}.")
     typer.echo(_record(secrets.token_hex(4), lambda at, who: Opened(at=at, by=who, subject=subject, seen=seen), by).id)
 
 
@@ -136,14 +144,23 @@ def close(
     finding: FindingArgument,
     outcome: Annotated[Outcome, typer.Argument(help="What came of it.", show_default=False)],
     text: TextArgument,
+    mart: MartOption = None,
+    dose_values: DoseValuesOption = None,
     by: WhoOption = None,
 ) -> None:
-    """Close a finding."""
+    """Close a finding; what the doses say of it is kept with the outcome, whether it agrees or not."""
     from doseatlas.analysis.compare import Closed
 
-    _print(
-        [_record(finding, lambda at, who: Closed(at=at, by=who, outcome=outcome.value, text=text), by)], Format.table
-    )
+    found, moved = _followed(finding, mart, values_counted(dose_values))
+    seen = _seen(found, moved)
+
+    def event(at: dt.datetime, who: str) -> Event:
+        return Closed(at=at, by=who, outcome=outcome.value, text=text, seen=seen)
+
+    _print([_record(finding, event, by)], Format.table)
+    agrees = moved is not None and (moved.verdict in ("lower", "higher")) == (outcome is Outcome.moved)
+    if outcome in (Outcome.moved, Outcome.not_moved) and not agrees:
+        console(stderr=True).print(f"The doses do not bear this out: {seen}.", soft_wrap=True)
 
 
 @app.command("reopen")
@@ -155,28 +172,51 @@ def reopen(finding: FindingArgument, text: TextArgument, by: WhoOption = None) -
 
 
 @app.command("show")
-def show(finding: FindingArgument, form: FormatOption = Format.table) -> None:
+def show(
+    finding: FindingArgument,
+    mart: MartOption = None,
+    dose_values: DoseValuesOption = None,
+    form: FormatOption = Format.table,
+) -> None:
     """Show a finding's history, and whether the dose has moved since its last action."""
     import msgspec
 
-    from doseatlas.analysis import mart_table
-    from doseatlas.analysis.compare import finding as find
-    from doseatlas.analysis.compare import follow_up
-    from doseatlas.store.findings import FindingEvents
-
-    with open_store() as store:
-        found = find(FindingEvents(store.database), finding)
-        store.refresh_mart()
-        moved = follow_up(mart_table(store.mart_dir), found)
+    counted = values_counted(dose_values)
+    found, moved = _followed(finding, mart, counted)
     rows = []
     for event in found.events:
         said = msgspec.to_builtins(event)
         details = {name: value for name, value in said.items() if name not in ("type", "at", "by", "subject")}
         rows.append((event.at, event.by, said["type"], "; ".join(str(value) for value in details.values() if value)))
     print_rows(("at", "by", "what", "details"), rows, form)
-    if moved is not None:
+    if moved is None:
+        console(stderr=True).print(f"{_seen(found, moved).capitalize()}.", soft_wrap=True)
+    else:
         columns = ("n_before", "median_before", "n_after", "median_after", "ratio", "low", "high", "verdict")
-        print_rows(columns, [[getattr(moved, name) for name in columns]], form)
+        print_records([moved], columns, form, counted)
+
+
+def _followed(finding: str, mart: Path | None, counted: DoseValues) -> tuple[TrackedFinding, BeforeAfter | None]:
+    """Return a finding, and the typical value before and after its last action where there is one to compare."""
+    from doseatlas.analysis.compare import finding as find
+    from doseatlas.analysis.compare import follow_up
+    from doseatlas.store.findings import FindingEvents
+
+    with open_store() as store:
+        found = find(FindingEvents(store.database), finding)
+    with exams_of(mart) as table:
+        return found, follow_up(table, found, dose_values=counted)
+
+
+def _seen(found: TrackedFinding, moved: BeforeAfter | None) -> str:
+    """Return what the doses say of a finding, or why they say nothing."""
+    from doseatlas.analysis.compare import verdict_in_words
+
+    if moved is not None:
+        return verdict_in_words(moved)
+    if found.action_from is None:
+        return "no comparison: no action is in force"
+    return f"no comparison: before or from {found.action_from} on there are no such exams"
 
 
 def _record(finding: str, make: Callable[[dt.datetime, str], Event], by: str | None) -> TrackedFinding:

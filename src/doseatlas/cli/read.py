@@ -54,6 +54,7 @@ def _row(exam: Exam) -> tuple[object, ...]:
 def dose(exam: Exam) -> str:
     """Return the exam's main totals as text, such as ``DLP 512 mGy·cm``."""
     totals = exam.totals
+    effective = next((one.effective_dose_msv for one in exam.estimates if one.effective_dose_msv is not None), None)
     stated = (
         ("DLP", totals.dlp_mgy_cm, "mGy·cm"),
         ("KAP", totals.kap_gy_cm2, "Gy·cm²"),
@@ -61,5 +62,6 @@ def dose(exam: Exam) -> str:
         ("AGD left", totals.agd_left_mgy, "mGy"),
         ("AGD right", totals.agd_right_mgy, "mGy"),
         ("activity", totals.administered_activity_mbq, "MBq"),
+        ("E as estimated elsewhere", effective, "mSv"),
     )
     return ", ".join(f"{name} {value:.4g} {unit}" for name, value, unit in stated if value is not None)

@@ -11,7 +11,9 @@ import typer
 
 from doseatlas.cli import EXIT_REFUSED
 from doseatlas.cli.audit import record_action
+from doseatlas.cli.context import reference_levels
 from doseatlas.cli.output import Format, FormatOption, print_rows
+from doseatlas.cli.selected import ReplicatesOption, SeedOption
 
 app = typer.Typer(no_args_is_help=True, help="Registries of facilities, nations and the world, without patients' data.")
 
@@ -32,8 +34,9 @@ id = "{id}"
 name = "{id}"
 kinds = ["exams", "summaries"]   # what is taken: exams without identity, or only counts and sketches
 exact_ages = false               # true: ages and weights are sent as numbers, not only in bands
+dose_values = "stated"           # or "corrected" by calibration certificates; decide before the first submission
 minimum_exams = 5                # cells of fewer patients
-minimum_facilities = 3           # or facilities are not released
+minimum_facilities = 3           # or facilities (3 at least) are not released
 
 # One block a sender; public_key is what 'doseatlas registry key' prints there.
 # [[senders]]
@@ -207,7 +210,60 @@ def merge(
     """Write the exams that a registry holds as one mart, for 'doseatlas drl compute' and other analyses."""
     from doseatlas.exchange import write_merged
 
-    typer.echo(f"{output}: exams of {write_merged(registry, output)} submissions.")
+    made = write_merged(registry, output)
+    typer.echo(f"{output}: exams of {made.submissions} submissions.")
+    if made.summaries_only:
+        names = ", ".join(made.summaries_only)
+        typer.echo(f"Not in it, as only summaries were sent for some or all months: {names}.", err=True)
+
+
+@app.command("levels")
+def levels(
+    registry: RegistryArgument,
+    since: SinceOption,
+    until: UntilOption,
+    method: Annotated[str, typer.Option(help="By which rule; see 'doseatlas drl methods'.")] = "icrp-135-national",
+    methods_file: Annotated[
+        Path | None,
+        typer.Option("--methods-file", help="Methods of your own, a CSV like drl_methods.csv.", exists=True),
+    ] = None,
+    previous: Annotated[str | None, typer.Option(help="The set in force, for methods that keep levels.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the results.")] = None,
+    year: Annotated[int | None, typer.Option(help="That the set of levels bears; by default that of --until.")] = None,
+    seed: SeedOption = 1,
+    replicates: ReplicatesOption = 1000,
+    form: FormatOption = Format.table,
+) -> None:
+    """Compute levels by a named method from what a registry holds, exams or summaries; written as 'drl compute' does.
+
+    run.json and units.parquet name facilities and stay in the registry; levels.csv is the set of levels.
+    """
+    from doseatlas import __version__
+    from doseatlas.analysis.drl import Draws, save_computed
+    from doseatlas.exchange import LevelsAsked, registry_levels
+    from doseatlas.reference import drl_method, drl_methods, load_drl_methods
+
+    chosen = drl_method(method, load_drl_methods(methods_file) if methods_file else drl_methods())
+    in_force = reference_levels(previous) if previous else None
+    asked = LevelsAsked(chosen, since, until, in_force, Draws(replicates, seed))
+    found = registry_levels(registry, asked, code_version=__version__)
+    of = ("area", "procedure", "patient_group", "quantity", "phantom_cm")
+    figures = ("value", "low", "high", "units", "status")
+    columns, rows = (*of, *figures), []
+    for level in found.run.levels:
+        what, values = [getattr(level, name) for name in of], [getattr(level, name) for name in figures]
+        if form is Format.table:  # what a level is of goes below one another, to fit a terminal
+            what = [what[0], "\n".join(str(one) for one in what[1:] if one is not None)]
+        rows.append((*what, *values))
+    print_rows(("area", "exam", *figures) if form is Format.table else columns, rows, form)
+    if output is not None:
+        save_computed(found, output, year=year or int(until[:4]))
+        typer.echo(f"Written to {output.resolve()}", err=True)
+    if found.run.unverified:
+        sources = "; ".join(found.run.unverified)
+        typer.echo(f"Rules recalled, not verified against their documents: {sources}", err=True)
+    if any(rule.curve for rule in chosen.rules):
+        typer.echo("Curves by weight need single patients: registry merge, then drl compute.", err=True)
 
 
 @app.command("release")
@@ -221,9 +277,11 @@ def release(
     made = make_release(registry, since=since, until=until, now=dt.datetime.now(dt.UTC), version=__version__)
     shown = [cell for cell in made.cells if cell.suppressed is None]
     columns = ("procedure", "patient_group", "quantity", "phantom_cm", "facilities", "exams", "median", "p75")
+    without = sum(cell.p75 is None for cell in shown)
     print_rows(columns, [tuple(getattr(cell, name) for name in columns) for cell in shown], form)
     typer.echo(
-        f"Release {made.number}: {len(shown)} cells, {len(made.cells) - len(shown)} suppressed."
+        f"Release {made.number}: {len(shown)} cells ({without} of too few facilities for quartiles),"
+        f" {len(made.cells) - len(shown)} suppressed."
         f" To show: {registry / 'releases' / str(made.number) / 'public'}",
         err=True,
     )

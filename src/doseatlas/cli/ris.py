@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from doseatlas.cli.audit import record_action
 from doseatlas.cli.context import open_store
 from doseatlas.cli.output import Format, FormatOption, console, print_rows
 from doseatlas.settings import load_settings
@@ -64,6 +65,8 @@ def import_(file: SheetArgument, form: FormatOption = Format.table) -> None:
     with open_store() as store:
         summary = add_context(store, read_sheet(file), SOURCE, batch)
         store.refresh_mart()
+    if summary.new:
+        record_action("context-taken", batch, statements=summary.new, values_changed=len(summary.changes))
     _print(summary, form, f"taken as batch {batch}" if summary.new else "taken")
 
 
@@ -91,6 +94,7 @@ def undo(
     with open_store() as store:
         summary = undo_context(store, batch)
         store.refresh_mart()
+    record_action("context-undone", batch, statements=summary.withdrawn, values_changed=len(summary.changes))
     _print(summary, form, "undone")
 
 
@@ -100,6 +104,9 @@ def _print(summary: ContextSummary, form: Format, done: str) -> None:
     ]
     print_rows(("study date", "kind", "study", "field", "before", "after"), rows, form)
     if form is Format.table:
+        if summary.withdrawn:
+            console().print(f"{len(rows)} values change; {summary.withdrawn} statements {done}")
+            return
         console().print(
             f"{len(rows)} values change; {summary.new} statements {done}, {summary.already_there} were there already, "
             f"{summary.without_exam} name an exam that is not in the store yet"

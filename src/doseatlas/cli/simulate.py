@@ -30,6 +30,9 @@ def simulate(
         2025, 12, 31
     ),
     faults: Annotated[bool, typer.Option(help="With the faults that real data have.")] = True,
+    with_estimates: Annotated[
+        bool, typer.Option("--with-estimates", help="With a report of estimated patient dose beside each exam's own.")
+    ] = False,
 ) -> None:
     """Write valid DICOM dose objects for a made-up world; nothing in them is a real patient, device or hospital."""
     if end < start:
@@ -40,5 +43,7 @@ def simulate(
     world = plan(scope.value, exams=exams, seed=seed, start=start.date(), end=end.date(), faults=faults)
     with progress_bar("objects") as bar:
         task = bar.add_task("simulating", total=exams, rate="")
-        written = write_objects(world, folder, progress=lambda done: bar.update(task, completed=done))
+        written = write_objects(
+            world, folder, with_estimates=with_estimates, progress=lambda done: bar.update(task, completed=done)
+        )
     typer.echo(f"{written.count} objects ({written.bytes / 2**20:.1f} MiB) written to {folder}")

@@ -88,7 +88,7 @@ def print_summary(summary: ImportSummary, form: Format) -> None:
         console().print(f"{summary.seconds:.1f} s, {summary.rate:.0f} objects a second")
 
 
-KindOption = Annotated[str | None, typer.Option(help="Only ct, projection, mammography or nuclear.")]
+KindOption = Annotated[str | None, typer.Option(help="Only ct, projection, mammography, nuclear or estimate.")]
 SinceOption = Annotated[
     dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day of study.", show_default=False)
 ]
@@ -134,17 +134,25 @@ def exams(
 def refused(
     form: FormatOption = Format.table,
     again: Annotated[
-        bool, typer.Option("--again", help="First read what 'serve' has put in quarantine again, after a fix.")
+        bool, typer.Option("--again", help="First read what 'serve' and 'context listen' refused again, after a fix.")
     ] = False,
 ) -> None:
-    """List the objects that were refused, with the reason for each."""
+    """List the objects, and the messages of the RIS, that were refused, with the reason for each."""
+    from doseatlas import context
+    from doseatlas.store import Store
+
+    settings = load_settings().settings
     if again:
         from doseatlas.service import read_again
 
         with shown_progress("reading again", "objects") as tell:
-            read_again(load_settings().settings, tell)
-    with open_store() as store:
-        rows = [(row.path, row.code, row.message, row.last_seen) for row in store.refused()]
+            read_again(settings, tell)
+        context.read_again(settings)
+    rows = []
+    if Store.exists(settings):
+        with open_store() as store:
+            rows = [(row.path, row.code, row.message, row.last_seen) for row in store.refused()]
+    rows += [(one.path, "hl7", one.reason, one.received_at) for one in context.refused_messages(settings)]
     print_rows(("path", "code", "reason", "last seen"), rows, form)
 
 

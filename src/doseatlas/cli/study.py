@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,6 +86,10 @@ def workbook(
     names = [one.id for one in study.participants]
     if participant is not None and participant not in names:
         raise typer.BadParameter(f"{participant!r} does not take part in study {study.id}.")
+    if not each and output.suffix.lower() != ".xlsx":
+        raise typer.BadParameter(f"{output} is no workbook's name: end it in .xlsx, or give --each to fill a folder.")
+    if each and participant is not None:
+        raise typer.BadParameter("Give --participant for one workbook, or --each for all, not both.")
     if not each:
         write_study_workbook(study, output, participant=participant)
         typer.echo(f"{output}: workbook of study {study.id}")
@@ -124,9 +129,9 @@ def collect(
             typer.echo(f"refused: {error}", err=True)
             for problem in getattr(error, "problems", ()):
                 typer.echo(f"  {problem}", err=True)
-    rows = [(one.participant, one.country, one.received, one.counted, _reasons(one), len(one.answers)) for one in taken]
+    rows = [(r.participant, r.country, r.facility, r.received, r.counted, _reasons(r), len(r.answers)) for r in taken]
     if rows:
-        print_rows(("participant", "country", "exams", "count", "left out", "answers"), rows, form)
+        print_rows(("participant", "country", "facility", "exams", "count", "left out", "answers"), rows, form)
     if refused:
         raise typer.Exit(EXIT_REFUSED)
 
@@ -152,7 +157,7 @@ def report(
 def write(computed: StudyReport, output: Path) -> None:
     """Write every form of a study's report and say where it is."""
     from doseatlas.report.study import write_study_html, write_study_json
-    from doseatlas.report.words import plural
+    from doseatlas.report.words import plural, quantity_name
 
     output.mkdir(parents=True, exist_ok=True)
     write_study_html(computed, output / "study.html")
@@ -162,8 +167,22 @@ def write(computed: StudyReport, output: Path) -> None:
     typer.echo(f"{computed.title}: {sites} in {plural(last.countries, 'country', 'countries')} {last.label}.")
     widest = sorted((row for row in computed.variation if row.fold is not None), key=lambda row: -(row.fold or 0))
     for row in widest[:SHOWN]:
-        typer.echo(f"  {row.exam_name}, {row.group_name}, {row.quantity}: {row.fold:.3g}-fold between {row.of}")
+        quantity = quantity_name(row.quantity, row.phantom_cm)
+        typer.echo(f"  {row.exam_name}, {row.group_name}, {quantity}: {row.fold:.3g}-fold between {row.of}")
+    if not last.sites:
+        typer.echo(f"  Why: {_why_none(computed)}")
     typer.echo(f"Report: {(output / 'study.html').resolve()}")
+
+
+def _why_none(computed: StudyReport) -> str:
+    """Return at which step a study lost its last site, and the reason that left out most there."""
+    from doseatlas.report.words import plural
+
+    for step, after in itertools.pairwise(computed.flow):
+        if step.sites and not after.sites:
+            most = max(step.left_out, key=lambda one: (one.sites, one.exams))
+            return f"of {plural(step.sites, 'site', 'sites')} ({step.label}) none is left: {most.reason}."
+    return "nobody was asked; name the participants in the study file."
 
 
 def _load(study_file: Path) -> Study:

@@ -10,16 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from doseatlas.report.atomic import written_whole
+    from doseatlas.report.compare_page import Subject, write_changes_html, write_funnels_html
     from doseatlas.report.page import write_html
     from doseatlas.report.spreadsheet import write_xlsx
     from doseatlas.report.terminal import print_summary
     from doseatlas.report.text_tables import write_csv
 
-__all__ = ["print_summary", "write_csv", "write_html", "write_xlsx", "written_whole"]
+__all__ = [
+    "Subject",
+    "print_summary",
+    "write_changes_html",
+    "write_csv",
+    "write_funnels_html",
+    "write_html",
+    "write_xlsx",
+    "written_whole",
+]
 
 _HOMES = {
+    "Subject": "compare_page",
     "print_summary": "terminal",
+    "write_changes_html": "compare_page",
     "write_csv": "text_tables",
+    "write_funnels_html": "compare_page",
     "write_html": "page",
     "write_xlsx": "spreadsheet",
     "written_whole": "atomic",

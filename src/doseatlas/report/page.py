@@ -62,23 +62,32 @@ PICTURES = (
 
 
 def write_html(
-    report: FacilityReport, path: str | os.PathLike[str], skin_maps: Mapping[str, SkinMap] = MappingProxyType({})
+    report: FacilityReport,
+    path: str | os.PathLike[str],
+    skin_maps: Mapping[str, SkinMap] = MappingProxyType({}),
+    patient_maps: Mapping[int, SkinMap] = MappingProxyType({}),
 ) -> None:
-    """Write the report as one HTML file; the file is there whole, or not at all. ``skin_maps`` are by exam.
+    """Write the report as one HTML file; the file is there whole, or not at all.
+
+    ``skin_maps`` are by exam, ``patient_maps`` by the number of a patient with several procedures.
 
     Raises:
         OSError: the file cannot be written.
 
     """
     with written_whole(path) as file:
-        file.write(html(report, skin_maps).encode())
+        file.write(html(report, skin_maps, patient_maps).encode())
 
 
-def html(report: FacilityReport, skin_maps: Mapping[str, SkinMap] = MappingProxyType({})) -> str:
+def html(
+    report: FacilityReport,
+    skin_maps: Mapping[str, SkinMap] = MappingProxyType({}),
+    patient_maps: Mapping[int, SkinMap] = MappingProxyType({}),
+) -> str:
     """Return the report as an HTML page."""
     report = printable(report)
     found = arrange.chapters(report)
-    pictures = skin_pictures(report, skin_maps) if skin_maps else ()
+    pictures = skin_pictures(report, skin_maps, patient_maps) if skin_maps or patient_maps else ()
     images = "img-src data:; " if pictures else ""  # the maps hold their pixels
     style, script = _resource("page.css"), _resource("page.js")
     return (

@@ -45,9 +45,14 @@ def round_step(least: float) -> float:
 
 
 def _logarithmic_ticks(low: float, high: float, most: int) -> tuple[float, ...]:
+    """Return 1, 2, 5 in each decade, fewer where that is too many, more where it leaves fewer than three."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for members in ((1, 2, 5), (1, 3), (1,)):
-        found = tuple(m * 10.0**d for d in decades for m in members if low <= m * 10.0**d <= high)
-        if len(found) <= most:
-            return found
+
+    def marks(members: tuple[int, ...]) -> tuple[float, ...]:
+        return tuple(m * 10.0**d for d in decades for m in members if low <= m * 10.0**d <= high)
+
+    coarse = marks((1,))
+    found = next((m for m in map(marks, ((1, 2, 5), (1, 3))) if len(m) <= most), coarse)
+    if len(found) < 3:
+        return next((m for m in map(marks, ((1, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5))) if len(m) <= most), found)
     return found[:: math.ceil(len(found) / most)]

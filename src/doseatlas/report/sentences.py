@@ -164,14 +164,62 @@ def dose_values(report: FacilityReport) -> str:
     )
 
 
+def derived_doses(report: FacilityReport) -> str:
+    """Return what effective dose and derived SSDE rest on; empty where the report has neither."""
+    names = {value.quantity for value in (*report.typical_values, *report.device_values)}
+    derived = [words.quantity_name(name) for name in ("effective_dose_msv", "ssde_derived_mgy") if name in names]
+    if not derived:
+        return ""
+    verb = "rests" if len(derived) == 1 else "rest"
+    return (
+        f"{' and '.join(derived)} always {verb} on values corrected by calibration certificates, where a device has "
+        "one, whichever values are counted otherwise."
+    )
+
+
+def has_skin(report: FacilityReport) -> bool:
+    """Return whether there is anything to show of skin dose."""
+    return bool(report.skin_doses or report.skin_implausible or report.skin_patients)
+
+
 def skin_doses(report: FacilityReport) -> str:
     """Return how many exams reach a trigger of skin dose, and how many are shown."""
     triggered = report.skin_trigger_count
     shown = f"The {words.plural(len(report.skin_doses), 'exam', 'exams')} with the largest skin doses are listed."
+    if not report.skin_doses:
+        shown = ""
     if not triggered:
-        return f"No exam reaches a trigger for notification or follow-up. {shown}"
+        return f"No exam with plausible doses reaches a trigger for notification or follow-up. {shown}".strip()
     verb = "exam reaches" if triggered == 1 else "exams reach"
     return f"{words.count(triggered)} {verb} a trigger for notification or follow-up. {shown}"
+
+
+def skin_implausible(report: FacilityReport) -> str:
+    """Return which exams would reach a trigger by a dose that is out of physical range."""
+    keys = report.skin_implausible
+    what = words.plural(len(keys), "exam states", "exams state")
+    return (
+        f"{what} a dose beyond a trigger that is out of physical range, and so has no skin dose here. Look whether the "
+        f"unit or the dose is wrong: {', '.join(keys)}."
+    )
+
+
+def skin_patients(report: FacilityReport) -> str:
+    """Return how many patients had several procedures that together reach a trigger."""
+    reached = sum(one.trigger is not None for one in report.skin_patients)
+    said = words.plural(reached, "patient", "patients")
+    verb = "reaches" if reached == 1 else "reach"
+    unsure = len(report.skin_patients) - reached
+    more = f" Of {words.count(unsure)} more it is not known, as procedures are not in the sum." if unsure else ""
+    return f"{said} with several procedures {verb} a trigger of peak skin dose in the sum.{more}"
+
+
+def pregnant(report: FacilityReport) -> str:
+    """Return how many exams are of patients stated pregnant or possibly so, and how many are shown."""
+    count, shown = report.pregnant_count, len(report.pregnant)
+    verb = "exam is" if count == 1 else "exams are"
+    listed = "" if shown == count else f" The latest {words.count(shown)} are listed."
+    return f"{words.count(count)} {verb} of a patient stated to be pregnant, or possibly so.{listed}"
 
 
 def next_steps(report: FacilityReport) -> tuple[str, ...]:

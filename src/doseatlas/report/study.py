@@ -20,7 +20,7 @@ from doseatlas.report import study_charts, words
 from doseatlas.report.atomic import written_whole
 from doseatlas.studies import LeftOut, StudyReport, VariationRow
 
-MOST_PICTURES = 16
+MOST_PICTURES = 40
 
 
 def write_study_html(report: StudyReport, path: str | os.PathLike[str]) -> None:
@@ -49,15 +49,15 @@ def study_html(report: StudyReport) -> str:
     """Return a study's report as an HTML page."""
     style = _resource("page.css") + _resource("study.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    shown = [row for row in report.variation if row.suppressed is None]
+    mapped = _mapped(report)
     return (
         _environment()
         .get_template("study.html")
         .render(
             report=report,
-            shown=shown,
             chapters=_chapters(report),
-            pictures=shown[:MOST_PICTURES],
+            pictures=mapped[:MOST_PICTURES],
+            not_pictured=len(mapped[MOST_PICTURES:]),
             answers=_answers(report),
             style=Markup(style),
             policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'",
@@ -66,13 +66,22 @@ def study_html(report: StudyReport) -> str:
 
 
 def _chapters(report: StudyReport) -> list[tuple[str, list[VariationRow]]]:
-    """Return the rows of variation by what they compare: quantity, and sites or countries."""
+    """Return the rows of variation by what they compare: quantity with its unit, and sites or countries."""
     chapters: dict[str, list[VariationRow]] = {}
     for row in report.variation:
         meaning = words.quantity_meaning(row.quantity)
-        title = f"{meaning[:1].upper()}{meaning[1:]} between {row.of}"
+        title = f"{meaning[:1].upper()}{meaning[1:]} ({words.unit(row.quantity)}) between {row.of}"
         chapters.setdefault(title, []).append(row)
     return list(chapters.items())
+
+
+def _mapped(report: StudyReport) -> list[VariationRow]:
+    """Return the rows with countries to show; one that compares sites shows the same as its sister of countries."""
+    rows: dict[tuple[object, ...], VariationRow] = {}
+    for row in report.variation:
+        if row.countries:
+            rows.setdefault((row.exam, row.group, row.quantity, row.phantom_cm), row)
+    return list(rows.values())
 
 
 def _answers(report: StudyReport) -> list[list[object]]:
@@ -84,13 +93,12 @@ def _answers(report: StudyReport) -> list[list[object]]:
 
 
 def _left_out(one: LeftOut) -> str:
-    """Return one reason with how much it left out."""
-    parts = []
-    if one.sites:
-        parts.append(words.plural(one.sites, "site", "sites"))
-    if one.exams:
-        parts.append(words.plural(one.exams, "exam", "exams"))
-    return f"{', '.join(parts)}: {one.reason}"
+    """Return one reason with how much it left out. Most of the exams may be those of sites that stay."""
+    sites = words.plural(one.sites, "site", "sites")
+    if not one.exams:
+        return f"{sites}: {one.reason}"
+    leaving = f"; {sites} {'has' if one.sites == 1 else 'have'} no others" if one.sites else ""
+    return f"{words.plural(one.exams, 'exam', 'exams')}: {one.reason}{leaving}"
 
 
 def _percent(share: float) -> str:

@@ -19,7 +19,7 @@ from doseatlas.report import svg, words
 from doseatlas.report.scale import Scale
 from doseatlas.studies import PlaceValue, VariationRow
 
-STRIP_WIDTH, STRIP_HEIGHT = 300.0, 26.0
+STRIP_WIDTH, STRIP_HEIGHT = 200.0, 26.0
 DOTS_WIDTH, DOTS_LEFT, ROW_HEIGHT = 560.0, 150.0, 17.0
 TILE, WIDE_TILE = 30.0, 120.0
 COLUMNS, ROWS = 26, 15
@@ -45,7 +45,10 @@ def country_tiles() -> dict[str, Tile]:
 
 
 def sites_strip(row: VariationRow, rows: Sequence[VariationRow]) -> Markup:
-    """Return one exam and group: each site a dot on the scale that ``rows`` share, quartiles as a band."""
+    """Return one exam and group: each place a dot on the scale that ``rows`` share, quartiles as a band.
+
+    Places that are hidden have no dots, but for the smallest and the largest, whose values stand in the table.
+    """
     scale = _scale(rows, 8, STRIP_WIDTH - 8)
     if scale is None or row.p25 is None or row.p75 is None or row.median is None:
         return Markup("")
@@ -54,10 +57,12 @@ def sites_strip(row: VariationRow, rows: Sequence[VariationRow]) -> Markup:
     left, right = scale.at(row.p25), scale.at(row.p75)
     parts.append(svg.boxes("quartiles", (left, middle - 9, right - left, 18)))
     values = [site.value for site in row.sites] if row.of == "sites" else [place.value for place in row.countries]
+    values = values or [value for value in (row.smallest, row.largest) if value is not None]
     parts += [svg.dot("site", scale.at(value), middle, 3) for value in values]
     parts.append(svg.lines("median", (scale.at(row.median), middle - 10, scale.at(row.median), middle + 10)))
     told = "; ".join(words.dose(value) for value in sorted(values))
-    title = f"{row.exam_name}, {row.group_name}: {len(values)} {row.of} on a logarithmic scale"
+    one = {"sites": "site", "countries": "country"}[row.of]
+    title = f"{row.exam_name}, {row.group_name}: {words.plural(row.places or 0, one, row.of)} on a logarithmic scale"
     return svg.picture(STRIP_WIDTH, STRIP_HEIGHT, "strip", title, f"In {words.unit(row.quantity)}: {told}.", parts)
 
 
@@ -102,7 +107,7 @@ def variation_map(row: VariationRow) -> Markup:
         y = top + ROWS * TILE + 6 + TILE * (number // 6)
         parts += _square(x, y, WIDE_TILE, place.country[:14], place.value / median)
     height = top + ROWS * TILE + 6 + TILE * -(-len(others) // 6)
-    told = "; ".join(f"{_name(place.country)} {place.value / median:.2g}" for place in row.countries)
+    told = "; ".join(f"{_name(place.country)} {_ratio(place.value / median)}" for place in row.countries)
     title = f"{row.exam_name}, {row.group_name}: countries relative to their median"
     return svg.picture(COLUMNS * TILE, height, "chart map", title, f"Ratio to {words.dose(median)}: {told}.", parts)
 
@@ -120,14 +125,21 @@ def _square(x: float, y: float, width: float, label: str, ratio: float) -> list[
     return [
         svg.boxes(f"tile {name}", (x + 1, y + 1, width - 2, TILE - 2)),
         svg.text("code middle", x + width / 2, y + 13, label),
-        svg.text("figure middle", x + width / 2, y + 25, f"{ratio:.2g}" if ratio < 10 else f"{ratio:.0f}"),
+        svg.text("figure middle", x + width / 2, y + 25, _ratio(ratio)),
     ]
+
+
+def _ratio(ratio: float) -> str:
+    """Return a ratio with two significant digits, whole from 10 on."""
+    return f"{ratio:.2f}" if ratio < 0.995 else f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:.0f}"
 
 
 def _scale(rows: Sequence[VariationRow], start: float, stop: float) -> Scale | None:
     """Return a logarithmic scale over everything that the rows show, ``None`` where that is nothing."""
-    values = [site.value for row in rows for site in row.sites] + [p.value for row in rows for p in row.countries]
-    positive = [value for value in values if value > 0]
+    values: list[float | None] = [value for row in rows for value in (row.smallest, row.largest)]
+    values += [site.value for row in rows for site in row.sites]
+    values += [place.value for row in rows for place in row.countries]
+    positive = [value for value in values if value is not None and value > 0]
     if not positive:
         return None
     low, high = min(positive), max(positive)

@@ -46,6 +46,20 @@ def dot(name: str, x: float, y: float, radius: float) -> str:
     return f'<circle class="{escape(name)}" cx="{number(x)}" cy="{number(y)}" r="{number(radius)}"/>'
 
 
+def dots(name: str, points: Iterable[tuple[float, float]]) -> str:
+    """Return dots as one shape, each place once: the style gives the round ends of lines without length their width."""
+    way = "".join(dict.fromkeys(f"M{number(x)} {number(y)}h0" for x, y in points))
+    return f'<path class="{escape(name)}" d="{way}"/>' if way else ""
+
+
+def circles(name: str, points: Iterable[tuple[float, float]], radius: float) -> str:
+    """Return circles of one size as one shape, each place once."""
+    r = number(radius)
+    arcs = f"a{r} {r} 0 1 0 {number(2 * radius)} 0a{r} {r} 0 1 0 {number(-2 * radius)} 0"
+    way = "".join(dict.fromkeys(f"M{number(x - radius)} {number(y)}{arcs}" for x, y in points))
+    return f'<path class="{escape(name)}" d="{way}"/>' if way else ""
+
+
 def text(name: str, x: float, y: float, content: str) -> str:
     """Return a text; the class says where it is anchored (``start``, ``middle``, ``end``)."""
     return f'<text class="{escape(name)}" x="{number(x)}" y="{number(y)}">{escape(content)}</text>'

@@ -70,7 +70,7 @@ DEVICE = Column("device", "Device")
 
 
 def tables(report: FacilityReport) -> tuple[Table, ...]:
-    """Return every table of the report, in the order of the page."""
+    """Return every table of the report, in the order of the page; those of single patients where there are any."""
     return (
         Table("summary", "Summary", (Column("item", "Item"), Column("value", "Value")), tuple(_summary(report))),
         Table(
@@ -87,6 +87,8 @@ def tables(report: FacilityReport) -> tuple[Table, ...]:
         _distributions(report),
         _outliers(report),
         _skin_doses(report),
+        *([_skin_patients(report)] if report.skin_patients else []),
+        *([_pregnant(report)] if report.pregnant else []),
         _quality(report),
         Table("sources", "Sources", (Column("source", "Source"),), tuple((source,) for source in report.sources)),
     )
@@ -126,7 +128,7 @@ def _summary(report: FacilityReport) -> Iterator[tuple[Cell, ...]]:
     yield "Scope", sentences.scope(report)
     if chosen := sentences.selected(report.selection):
         yield "Selection", chosen
-    yield "Doses counted", sentences.dose_values(report)
+    yield "Doses counted", f"{sentences.dose_values(report)} {sentences.derived_doses(report)}".strip()
     yield "Reference levels", sentences.levels(report)
     yield "Exams in the selection", report.quality.exams
     yield "Exams counted", report.quality.counted
@@ -239,6 +241,7 @@ def _skin_doses(report: FacilityReport) -> Table:
         Column("kap_gy_cm2", "KAP (Gy·cm²)", "dose"),
         Column("fluoro_time_s", "Fluoroscopy time (s)", "dose"),
         Column("trigger", "Trigger reached"),
+        Column("times_median", "Doubtful: air kerma ÷ median of the procedure", "ratio"),
     )
     rows = tuple(
         (
@@ -253,10 +256,83 @@ def _skin_doses(report: FacilityReport) -> Table:
             one.kap_gy_cm2,
             one.fluoro_time_s,
             trigger_words(one.trigger, one.trigger_quantities) if one.trigger else None,
+            one.times_median,
         )
         for one in report.skin_doses
     )
     return Table("skin_doses", "Skin doses", columns, rows)
+
+
+def _skin_patients(report: FacilityReport) -> Table:
+    columns = (
+        Column("patient", "Patient of this report", "count"),
+        Column("exam_id", "Exam"),
+        Column("study_date", "Date of study", "date"),
+        DEVICE,
+        Column("procedure_id", "Procedure ID"),
+        Column("reference_air_kerma_mgy", "Reference air kerma (mGy)", "dose"),
+        Column("kap_gy_cm2", "KAP (Gy·cm²)", "dose"),
+        Column("own_peak_mgy", "Own peak skin dose (mGy)", "dose"),
+        Column("at_peak_mgy", "Part of the sum's peak (mGy)", "dose"),
+        Column("missing", "Why it is not in the sum"),
+        Column("sum_peak_mgy", "Peak skin dose of the sum (mGy)", "dose"),
+        Column("sum_low", "95 % interval from (mGy)", "dose"),
+        Column("sum_high", "95 % interval to (mGy)", "dose"),
+        Column("trigger", "Trigger reached by the sum"),
+        Column("notes", "Notes on the sum"),
+    )
+    rows = tuple(
+        (
+            patient.number,
+            one.exam_id,
+            one.study_date,
+            one.device,
+            one.procedure,
+            one.reference_air_kerma_mgy,
+            one.kap_gy_cm2,
+            one.peak_mgy,
+            one.at_peak_mgy,
+            one.missing,
+            patient.peak_mgy,
+            *(patient.interval_mgy or (None, None)),
+            trigger_words(patient.trigger, ("peak_skin_dose_mgy",)) if patient.trigger else None,
+            "; ".join(patient.notes) or patient.missing,
+        )
+        for patient in report.skin_patients
+        for one in patient.procedures
+    )
+    return Table("skin_patients", "Cumulative skin doses", columns, rows)
+
+
+def _pregnant(report: FacilityReport) -> Table:
+    columns = (
+        Column("exam_id", "Exam"),
+        Column("study_date", "Date of study", "date"),
+        DEVICE,
+        Column("procedure_id", "Procedure ID"),
+        Column("pregnancy_status", "Stated"),
+        Column("ctdi_vol_mgy", "CTDIvol (mGy)", "dose"),
+        Column("phantom_cm", "CTDI phantom (cm)", "count"),
+        Column("dlp_mgy_cm", "DLP (mGy·cm)", "dose"),
+        Column("kap_gy_cm2", "KAP (Gy·cm²)", "dose"),
+        Column("administered_activity_mbq", "Activity (MBq)", "dose"),
+    )
+    rows = tuple(
+        (
+            one.exam_id,
+            one.study_date,
+            one.device,
+            one.procedure,
+            one.pregnancy_status,
+            one.ctdi_vol_mgy,
+            one.phantom_cm,
+            one.dlp_mgy_cm,
+            one.kap_gy_cm2,
+            one.administered_activity_mbq,
+        )
+        for one in report.pregnant
+    )
+    return Table("pregnant_patients", "Pregnant patients", columns, rows)
 
 
 def _quality(report: FacilityReport) -> Table:
