@@ -83,6 +83,27 @@ def test_comparison_and_variation_print_lists(run: Run, mart: Path, command: tup
     assert rows[0][column] is not None
 
 
+def test_pictures_are_drawn_beside_the_list(run: Run, mart: Path, tmp_path: Path) -> None:
+    command = ("compare", "funnel", "--mart", str(mart), "--procedure", "ct-head", "--all", "--format", "csv")
+    alone, drawn = run(*command), run(*command, "--output", "funnel.html")
+    assert drawn.stdout == alone.stdout
+    assert str(tmp_path / "funnel.html") in drawn.stderr
+    page = (tmp_path / "funnel.html").read_text()
+    peers = {
+        (row["procedure"], row["patient_group"], row["quantity"], row["phantom_cm"])
+        for row in csv.DictReader(drawn.stdout.splitlines())
+    }
+    assert page.count('<svg class="chart funnel"') == len(peers) > 0
+    changes = run("compare", "changes", "--mart", str(mart), "--format", "csv", "--output", "changes.html")
+    assert changes.returncode == 0, changes.stderr
+    series = len(list(csv.DictReader(changes.stdout.splitlines())))
+    assert (tmp_path / "changes.html").read_text().count('<svg class="chart control"') == series
+    for place, said in ((".", "is a folder"), ("nowhere/page.html", "is missing")):
+        refused = run("compare", "changes", "--mart", str(mart), "--output", place)
+        assert refused.returncode == 3
+        assert said in refused.stderr
+
+
 def test_lists_say_which_dose_values_they_count_and_what_corrected_ones_rest_on(run: Run, mart: Path) -> None:
     command = ("compare", "levels", "--mart", str(mart), "--procedure", "ct-head", "--format", "csv")
     corrected, stated = run(*command, "--dose-values", "corrected"), run(*command)

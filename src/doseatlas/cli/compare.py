@@ -34,7 +34,7 @@ from doseatlas.model import DoseAtlasError
 if TYPE_CHECKING:
     from doseatlas.analysis import DoseValues, Selection
     from doseatlas.analysis.compare import UnitKind
-    from doseatlas.report import Subject
+    from doseatlas.report import PageSubject
 
 app = typer.Typer(no_args_is_help=True, help="Facilities, devices and protocols beside levels and each other.")
 
@@ -160,7 +160,7 @@ def funnel(
     if output is not None:
         from doseatlas.report import write_funnels_html
 
-        write_funnels_html(found, output, subject_of(by.value, wanted, counted))
+        write_funnels_html(found, output, page_subject(by.value, wanted, counted))
         say_where(output)
 
 
@@ -220,7 +220,7 @@ def changes(
     if output is not None:
         from doseatlas.report import write_changes_html
 
-        write_changes_html(found, output, subject_of(by.value, wanted, counted))
+        write_changes_html(found, output, page_subject(by.value, wanted, counted))
         say_where(output)
 
 
@@ -263,12 +263,12 @@ def check_output(output: Path | None) -> None:
         raise DoseAtlasError(f"The folder {output.parent} of {output.name} is missing. Make it, or name another.")
 
 
-def subject_of(by: UnitKind, wanted: Selection, counted: DoseValues) -> Subject:
+def page_subject(by: UnitKind, wanted: Selection, counted: DoseValues) -> PageSubject:
     """Return what a page says it is about."""
     from doseatlas import __version__
-    from doseatlas.report import Subject
+    from doseatlas.report import PageSubject
 
-    return Subject(by, wanted, counted, __version__, dt.datetime.now().astimezone())
+    return PageSubject(by, wanted, counted, __version__, dt.datetime.now().astimezone())
 
 
 def say_where(output: Path) -> None:

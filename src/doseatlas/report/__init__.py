@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from doseatlas.report.atomic import written_whole
-    from doseatlas.report.compare_page import Subject, write_changes_html, write_funnels_html
+    from doseatlas.report.compare_page import PageSubject, write_changes_html, write_funnels_html
     from doseatlas.report.page import write_html
     from doseatlas.report.spreadsheet import write_xlsx
     from doseatlas.report.terminal import print_summary
     from doseatlas.report.text_tables import write_csv
 
 __all__ = [
-    "Subject",
+    "PageSubject",
     "print_summary",
     "write_changes_html",
     "write_csv",
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Subject": "compare_page",
+    "PageSubject": "compare_page",
     "print_summary": "terminal",
     "write_changes_html": "compare_page",
     "write_csv": "text_tables",

@@ -32,7 +32,7 @@ MOST_NAMED = 500
 MANY: dict[UnitKind, str] = {"facility": "facilities", "device": "devices", "protocol": "protocols"}
 
 
-class Subject(NamedTuple):
+class PageSubject(NamedTuple):
     """What a page is about and when it was made: which exams, what is compared, which dose values are counted."""
 
     by: UnitKind
@@ -52,7 +52,7 @@ class Card(NamedTuple):
     more: int = 0
 
 
-def write_funnels_html(funnels: Sequence[Funnel], path: str | os.PathLike[str], subject: Subject) -> None:
+def write_funnels_html(funnels: Sequence[Funnel], path: str | os.PathLike[str], subject: PageSubject) -> None:
     """Write the funnel plots as one HTML file; the file is there whole, or not at all.
 
     Raises:
@@ -63,7 +63,7 @@ def write_funnels_html(funnels: Sequence[Funnel], path: str | os.PathLike[str], 
         file.write(funnels_html(funnels, subject).encode())
 
 
-def write_changes_html(charts: Sequence[ControlChart], path: str | os.PathLike[str], subject: Subject) -> None:
+def write_changes_html(charts: Sequence[ControlChart], path: str | os.PathLike[str], subject: PageSubject) -> None:
     """Write the control charts with a signal or a change as one HTML file; the file is there whole, or not at all.
 
     Raises:
@@ -74,7 +74,7 @@ def write_changes_html(charts: Sequence[ControlChart], path: str | os.PathLike[s
         file.write(changes_html(charts, subject).encode())
 
 
-def funnels_html(funnels: Sequence[Funnel], subject: Subject) -> str:
+def funnels_html(funnels: Sequence[Funnel], subject: PageSubject) -> str:
     """Return a page of funnel plots, those with most units beyond the 99.8 % limits first."""
     ordered = sorted(funnels, key=_most_signals)
     values = sum(len(one.points) for one in ordered)
@@ -92,7 +92,7 @@ def funnels_html(funnels: Sequence[Funnel], subject: Subject) -> str:
     )
 
 
-def changes_html(charts: Sequence[ControlChart], subject: Subject) -> str:
+def changes_html(charts: Sequence[ControlChart], subject: PageSubject) -> str:
     """Return a page of the control charts with a change or a signal, the largest changes first."""
     ordered = sorted((one for one in charts if one.change or one.first_signal), key=_largest_change)
     changed = sum(one.change is not None for one in ordered)
@@ -109,7 +109,7 @@ def changes_html(charts: Sequence[ControlChart], subject: Subject) -> str:
     )
 
 
-def _page(kind: str, title: str, lead: str, cards: Sequence[Card], others: Sequence[str], subject: Subject) -> str:
+def _page(kind: str, title: str, lead: str, cards: Sequence[Card], others: Sequence[str], subject: PageSubject) -> str:
     style = _resource("page.css") + _resource("compare.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (

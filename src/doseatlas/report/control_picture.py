@@ -42,7 +42,7 @@ def control_picture(chart: ControlChart) -> Markup:
     first, last = chart.levels[0].week, chart.levels[-1].week
     x = Scale(first.toordinal() - 4, last.toordinal() + 4, LEFT, WIDTH - RIGHT)
     parts = [*_when(chart.change, x), *_doses(chart, x), *_ewma(chart.weeks, x), *_cusum(chart, x), *_months(x)]
-    title = f"{words.quantity_meaning(chart.quantity)} of {printable_text(chart.unit)}, week by week".capitalize()
+    title = f"{printable_text(chart.unit)}: {words.quantity_meaning(chart.quantity)}, week by week"
     return svg.picture(WIDTH, HEIGHT, "chart control", title, " ".join(told(chart)), parts)
 
 
@@ -115,10 +115,11 @@ def _doses(chart: ControlChart, x: Scale) -> Iterator[str]:
 def _ratio_scale(chart: ControlChart) -> Scale:
     """Return a scale that weeks of enough exams fill: single exams scatter so far that a step would look like none."""
     change = chart.change
-    ratios = [week.ratio for week in chart.levels if week.n >= FEW] or [week.ratio for week in chart.levels]
-    ratios += [1.0, change.low, change.high] if change else [1.0]
-    few = [week.ratio for week in chart.levels]
-    low, high = max(min(ratios) / SPARE, min(ratios + few)), min(max(ratios) * SPARE, max(ratios + few))
+    every = [week.ratio for week in chart.levels]
+    shown = [week.ratio for week in chart.levels if week.n >= FEW] or every
+    shown += [1.0, change.low, change.high] if change else [1.0]
+    low = max(min(shown) / SPARE, min(*shown, *every))
+    high = min(max(shown) * SPARE, max(*shown, *every))
     return Scale(low / 1.03, high * 1.03, DOSES.bottom, DOSES.top, logarithmic=True)
 
 

@@ -70,7 +70,7 @@ def _scales(funnel: Funnel, limits: Sequence[FunnelLimit]) -> tuple[Scale, Scale
 
 
 def _axes(funnel: Funnel, x: Scale, y: Scale) -> Iterator[str]:
-    across, along = y.ticks(9), [tick for tick in x.ticks(12) if tick == int(tick)]
+    across, along = y.ticks(9), [tick for tick in x.ticks(9) if tick == int(tick)]
     yield svg.lines("grid", *((x.start, y.at(tick), x.stop, y.at(tick)) for tick in across))
     for tick in across:
         yield svg.text("tick end", LEFT - 6, y.at(tick) + 4, words.level_value(tick))
