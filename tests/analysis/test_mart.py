@@ -75,6 +75,25 @@ def test_a_question_that_is_kept_is_answered_for_each_folder_whatever_its_column
     assert answers == [(3, 2, 32), (2, 2, 32), (1, 0, None), (0, 0, None), (2, 2, 32)]
 
 
+def test_columns_without_any_value_are_known(tmp_path: Path) -> None:
+    nothing = pa.array([None, None], pa.float64())
+    table = {"facility": ["A", "B"], "dlp_mgy_cm": [1.0, None], "kap_gy_cm2": nothing, "flags": [["a"], []]}
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    pq.write_table(pa.table(table), tmp_path / "a" / "exams.parquet")
+    pq.write_table(pa.table(table), tmp_path / "b" / "exams.parquet", write_statistics=False)
+    files = ExamFiles(tmp_path)
+    assert files.empty == set(NAMES)
+    files.look_at(tmp_path / "a")
+    assert "kap_gy_cm2" in files.empty
+    assert "agd_mgy" in files.empty
+    assert not files.empty & {"facility", "dlp_mgy_cm"}
+    files.look_at(tmp_path / "b")  # without statistics nobody knows
+    assert "kap_gy_cm2" not in files.empty
+    files.look_at(tmp_path / "none")
+    assert files.empty == set(NAMES)
+
+
 def test_a_mart_reads_no_files_beside_it(mart: Mart, tmp_path: Path) -> None:
     beside = tmp_path / "beside.parquet"
     pq.write_table(pa.table({"a": [1]}), beside)

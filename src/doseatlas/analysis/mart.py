@@ -65,6 +65,8 @@ class ExamFiles:
     """
 
     exams: ibis.Table
+    empty: frozenset[str] = frozenset(column.name for column in EXAM_COLUMNS)
+    """The columns in which the folder's files hold no value, as their statistics say."""
 
     def __init__(self, root: Path, *, memory_limit: str = "1GB", threads: int | None = None) -> None:
         """Open the engine. It looks at no folder yet: the table is empty."""
@@ -100,18 +102,24 @@ class ExamFiles:
 
         exams_dir = folder.resolve()
         if next(exams_dir.rglob("*.parquet"), None) is None:
+            self.empty = type(self).empty
             self._show("(SELECT 1)", (), "WHERE false")
             return
         pattern = _sql_text(f"{glob.escape(os.fspath(exams_dir))}/**/*.parquet")
-        # Facility and month are columns of the files too; the folders' names are only layout.
-        files = f"read_parquet({pattern}, union_by_name = true, hive_partitioning = false)"
         try:
-            columns = self._engine.con.execute(f"DESCRIBE SELECT * FROM {files}").fetchall()
-            self._show(files, {name for name, *_ in columns})
+            # Lists are stored as paths "name, list, element". A file may be without statistics.
+            columns = self._engine.con.execute(
+                "SELECT split_part(path_in_schema, ',', 1), bool_and(coalesce(stats_null_count = num_values, false))"
+                f" FROM parquet_metadata({pattern}) GROUP BY 1"
+            ).fetchall()
+            # Facility and month are columns of the files too; the folders' names are only layout.
+            files = f"read_parquet({pattern}, union_by_name = true, hive_partitioning = false)"
+            self._show(files, {name for name, _ in columns})
         except duckdb.Error as error:
             raise StoreError(
                 f"the mart in {exams_dir} cannot be read; write it again with 'doseatlas rebuild' ({error})"
             ) from error
+        self.empty = type(self).empty - {name for name, is_empty in columns if not is_empty}
 
     def kept(self, name: str, question: ibis.Table) -> ibis.Table:
         """Keep a question about ``exams``, so that asking it of the next folder compiles nothing."""

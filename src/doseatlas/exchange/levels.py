@@ -16,7 +16,7 @@ from doseatlas.analysis import Selection
 from doseatlas.analysis.areas import EVERYWHERE
 from doseatlas.analysis.drl import Computed, DataVersion, Draws, DrlRun
 from doseatlas.analysis.drl.levels import levels_of_units
-from doseatlas.analysis.drl.units import unit_schema
+from doseatlas.analysis.drl.units import in_order, unit_schema
 from doseatlas.analysis.reference_levels import LevelSet, ReferenceLevels
 from doseatlas.exchange.merge import facility_cells
 from doseatlas.exchange.records import ExchangeError, check_months
@@ -62,7 +62,7 @@ def registry_levels(registry: Path, asked: LevelsAsked, *, code_version: str) ->
     ]
     if not rows:
         raise ExchangeError(f"{registry} holds nothing of the months from {asked.since} to {asked.until}.")
-    units = pa.Table.from_pylist(rows, unit_schema().append(pa.field("area", pa.string())))
+    units = in_order(pa.Table.from_pylist(rows, unit_schema().append(pa.field("area", pa.string()))))
     levels = list(levels_of_units(units, method, ReferenceLevels(asked.previous), asked.draws))
     rules = [method.rule(one.procedure, one.patient_group) for one in levels]
     run = DrlRun(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -34,6 +34,7 @@ from doseatlas.analysis.drl.units import (
     exams_by_rule,
     exams_judged,
     exams_with_dose,
+    in_order,
     judged_exams,
     long_form,
     of_finite_doses,
@@ -77,7 +78,7 @@ class Request(NamedTuple):
 
 
 class Computed(NamedTuple):
-    """A run, and the values of the units that it is made of (``None`` where patients are pooled)."""
+    """A run, and the values of the units that it is made of, in order (``None`` where patients are pooled)."""
 
     run: DrlRun
     units: pa.Table | None
@@ -119,6 +120,7 @@ def compute_levels(
     split = any(area.units is not None and not _is_one_area(area.units) for area in found)
     if split or len(levels) != len({_peers(level, level.area) for level in levels}):
         # Areas are not folders: a region is many, and the sheet of places cuts them up or joins them.
+        units = in_order(units)
         levels = list(levels_of_units(units, method, ReferenceLevels(request.previous), request.draws))
         curves = list(_curves_of_facilities(mart_dir, request, levels, units))
     levels.sort(key=lambda level: (level.area, level.procedure, level.patient_group, level.quantity))
@@ -135,19 +137,19 @@ class _Area(NamedTuple):
 
 
 class _Engine(NamedTuple):
-    """What one worker asks: the exams of the folder it is at, and the units of these exams (see ``unit_values``)."""
+    """What one worker asks: the exams of the folder it is at, and the units of these exams (see ``unit_values``).
+
+    The question for units is kept for each set of quantities that no exam of a folder states: these cost, too.
+    """
 
     files: ExamFiles
     exams: ibis.Table
-    judged_units: ibis.Table | None
+    judged_units: dict[frozenset[str], ibis.Table]
 
 
 def _engine(mart_dir: str | os.PathLike[str], request: Request, threads: int) -> _Engine:
     files = ExamFiles(Path(mart_dir) / "exams", memory_limit=request.memory_limit, threads=threads)
-    exams = counted_as(files.exams, request.dose_values)
-    if request.method.unit == "patient":
-        return _Engine(files, exams, None)
-    return _Engine(files, exams, files.kept("judged_units", _judged_units_table(exams, request, finite=False)))
+    return _Engine(files, counted_as(files.exams, request.dose_values), {})
 
 
 def _side_by_side(
@@ -191,7 +193,7 @@ def _units_of_area(name: str, engine: _Engine, request: Request) -> _Area:
     method, exams = request.method, engine.exams
     everything = _judged_units(engine, request)
     wide = counting(everything)
-    units = _with_area(long_form(wide), name, request)
+    units = in_order(_with_area(long_form(wide), name, request))
     count = _exam_count(name, exams_judged(everything), *_exams_and_dosed(exams, request, wide))
     if not _is_one_area(units):
         return _Area([], [], count, units)
@@ -210,18 +212,22 @@ def _judged_units(engine: _Engine, request: Request) -> pa.Table:
     That all doses are finite is seen in the result, and only asked of each exam where it is not so: asking costs as
     much as reading the files.
     """
-    assert engine.judged_units is not None, "units are asked of a method of units"
-    wide = engine.judged_units.to_pyarrow()
+    unstated: frozenset[str] = frozenset()
+    if request.dose_values == "stated":
+        unstated = engine.files.empty.intersection(quantity.name for quantity in stated_quantities())
+    if unstated not in engine.judged_units:
+        question = _judged_units_table(judged_exams(engine.exams, request.selection, request.method), request, unstated)
+        engine.judged_units[unstated] = engine.files.kept(f"judged_units_{len(engine.judged_units)}", question)
+    wide = engine.judged_units[unstated].to_pyarrow()
     if all_finite(wide):
         return wide
-    return _judged_units_table(engine.exams, request, finite=True).to_pyarrow()
+    judged = of_finite_doses(judged_exams(engine.exams, request.selection, request.method))
+    return _judged_units_table(judged, request).to_pyarrow()
 
 
-def _judged_units_table(exams: ibis.Table, request: Request, *, finite: bool) -> ibis.Table:
-    method = request.method
-    unit = cast(Literal["facility", "device"], method.unit)
-    judged = judged_exams(exams, request.selection, method)
-    return unit_values(of_finite_doses(judged) if finite else judged, unit, method.statistic, (*GROUP, *JUDGEMENTS))
+def _judged_units_table(judged: ibis.Table, request: Request, unstated: Collection[str] = ()) -> ibis.Table:
+    unit = cast(Literal["facility", "device"], request.method.unit)
+    return unit_values(judged, unit, request.method.statistic, (*GROUP, *JUDGEMENTS), unstated)
 
 
 def _patients_of_area(name: str, engine: _Engine, request: Request) -> _Area:
@@ -344,7 +350,7 @@ def _from_countries(
     regions = {place.country: place.region for place in request.places.by_facility.values() if place.region}
     set_levels = [level for level in national.run.levels if level.value is not None]
     rows = [_country_row(level, regions) for level in set_levels]
-    units = pa.Table.from_pylist(rows, unit_schema().append(pa.field("area", pa.string())))
+    units = in_order(pa.Table.from_pylist(rows, unit_schema().append(pa.field("area", pa.string()))))
     previous = ReferenceLevels(request.previous)
     without: dict[tuple[Any, ...], list[LeftOut]] = defaultdict(list)
     for level in national.run.levels:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from doseatlas.analysis.drl.compute import Computed
 
 RUN, LEVELS, UNITS = "run.json", "levels.csv", "units.parquet"
-ORDER = ("area", "facility", "unit", "procedure", "patient_group", "quantity", "phantom_cm")
 STATED = {
     "dlp_mgy_cm": ("DLP", "mGy.cm"),
     "ctdi_vol_mgy": ("CTDIvol", "mGy"),
@@ -66,7 +65,7 @@ def save_computed(computed: Computed, folder: Path, *, year: int) -> tuple[Path,
 
         buffer = io.BytesIO()
         pq.write_table(
-            computed.units.sort_by([(name, "ascending") for name in ORDER]),
+            computed.units,
             buffer,
             compression="zstd",
             row_group_size=20_000,

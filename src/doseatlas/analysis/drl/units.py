@@ -7,7 +7,7 @@ second pass for the exams left out a quarter slower. The engine hands over no va
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from doseatlas.analysis.mart import chosen, countable, has_plausible_doses
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 GROUP = ("procedure", "patient_group", "phantom_cm")
 """What exams of a level share beside the quantity; ``phantom_cm`` 0: not stated, several, or no CT."""
 
+
+ORDER = ("area", "facility", "unit", "procedure", "patient_group", "quantity", "phantom_cm")
+"""By which units with their area are kept."""
 
 JUDGEMENTS = ("plausible", "within_weight")
 """Whether an exam's doses may be counted, and whether its patient is of the weights that the method's rules ask for."""
@@ -82,33 +85,41 @@ def unit_values(
     unit: Literal["facility", "device"],
     statistic: Literal["median", "mean"],
     by: Sequence[str] = GROUP,
+    unstated: Collection[str] = (),
 ) -> ibis.Table:
     """Return one row a unit and the columns ``by``: ``exams``, for each quantity Q ``n_Q``, ``value_Q``, ``largest_Q``.
 
+    ``unstated`` names quantities that no exam states; they are not looked for.
     The largest value of means is the mean: it is not finite either where a value is not (see :func:`all_finite`).
 
     A device's unit is "facility / device", and ``facility`` is a column; a facility's unit is its name.
     Quantities are in the units that their names state.
     """
+    import ibis
+
     if unit == "facility":
         named, keys = exams.mutate(unit=exams.facility), ["unit"]
     else:
         device = exams.facility + " / " + exams.device.fill_null("unknown device")
         named, keys = exams.mutate(unit=device), ["facility", "unit"]
     figures: dict[str, ibis.Value] = {"exams": named.count()}
-    for quantity in stated_quantities():
-        column = named[quantity.name]
-        figures[f"n_{quantity.name}"] = column.count()
+    looked_for = [quantity.name for quantity in stated_quantities() if quantity.name not in unstated]
+    for name in looked_for:
+        figures[f"n_{name}"] = named[name].count()
         # The largest comes with the median at a third of the cost of a maximum beside it.
-        figures[f"value_{quantity.name}"] = column.quantile([0.5, 1.0]) if statistic == "median" else column.mean()
+        figures[f"value_{name}"] = named[name].quantile([0.5, 1.0]) if statistic == "median" else named[name].mean()
     found = named.group_by([*keys, *by]).agg(**figures)
-    if statistic == "mean":
-        return found.mutate(**{f"largest_{q.name}": found[f"value_{q.name}"] for q in stated_quantities()})
-    parts = {
-        f"{part}_{q.name}": found[f"value_{q.name}"][i]
-        for q in stated_quantities()
-        for i, part in enumerate(("value", "largest"))
-    }
+    parts: dict[str, ibis.Value] = {}
+    for name in looked_for:
+        value = found[f"value_{name}"]
+        parts |= (
+            {f"value_{name}": value[0], f"largest_{name}": value[1]}
+            if statistic == "median"
+            else {f"largest_{name}": value}
+        )
+    nothing = ibis.null("float64")
+    for absent in unstated:
+        parts |= {f"n_{absent}": ibis.literal(0, "int64"), f"value_{absent}": nothing, f"largest_{absent}": nothing}
     return found.mutate(**parts)
 
 
@@ -165,6 +176,11 @@ def long_form(wide: pa.Table) -> pa.Table:
             columns["value"] = stated[f"value_{quantity.name}"].cast("float64")
             parts.append(pa.table(columns).cast(unit_schema()))
     return pa.concat_tables(parts) if parts else unit_schema().empty_table()
+
+
+def in_order(units: pa.Table) -> pa.Table:
+    """Return units in the order in which they are kept: a facility's rows lie together, whatever engine gave them."""
+    return units.sort_by([(name, "ascending") for name in ORDER])
 
 
 def unit_schema() -> pa.Schema:
