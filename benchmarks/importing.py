@@ -21,7 +21,7 @@ from benchmarks.reading import walk_with_pydicom
 from doseatlas.dicom.simulate import mart_arrow
 from doseatlas.settings import Settings
 from doseatlas.store import Store
-from doseatlas.store.derive import ExamRow
+from doseatlas.store.derive import DERIVATION, ExamRow
 from doseatlas.store.record import mark_months, replace_exams
 from doseatlas.store.schema import exams as exam_table
 
@@ -96,7 +96,7 @@ def _refresh(work: Path) -> Row:
 
 def _large_store(work: Path) -> Path:
     """Return the data folder of a store of a million made-up exams, making it where it is not there yet."""
-    folder = work / f"store-{MART_EXAMS}"
+    folder = work / f"store-{MART_EXAMS}-of-derivation-{DERIVATION}"
     if not (folder / "finished").exists():
         print(f"filling a store with {MART_EXAMS:,} exams ...", flush=True)
         shutil.rmtree(folder, ignore_errors=True)

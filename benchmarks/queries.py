@@ -25,6 +25,7 @@ from doseatlas.analysis.trend import trends_of_doses
 from doseatlas.analysis.typical import typical_of_doses
 from doseatlas.dicom.simulate import mart_arrow
 from doseatlas.reference import DEFAULT_DRL_SET, drl_set
+from doseatlas.store.derive import DERIVATION
 
 EXAMS = 1_000_000
 BAR_SECONDS = 1.0
@@ -75,7 +76,7 @@ def simulated_mart(work: Path) -> Path:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    mart = work / f"mart-{EXAMS}"
+    mart = work / f"mart-{EXAMS}-of-derivation-{DERIVATION}"
     if mart.exists():
         return mart
     print(f"simulating a mart of {EXAMS:,} exams ...", flush=True)

@@ -3,7 +3,7 @@
 The registry is that of :mod:`registry_data`: 3,000 facilities, 60 countries, 40 procedures, 6 patient groups. Levels
 are exact, with bootstrap intervals and the facilities left out, country by country; each figure is of a process of its
 own, in turn with the yardstick, so that peak memory is known and both see the same machine.
-``python -m benchmarks registry-100`` and ``registry-500`` measure 100 and 500 million exams.
+``python -m benchmarks large`` measures 500 million exams.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-"""Where do figures go? Into ``benchmarks/results.md``: a table of `make bench`, and below it one of `make soak`."""
+"""Where do figures go? Into ``benchmarks/results.md``: a table for each command that measures."""
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.measure import Row, machine
 
 FILE = Path(__file__).parent / "results.md"
-_SOAK = "\n## Soak\n"
+BENCH, LARGE, SOAK = "# Measured speed and memory", "## Half a billion exams", "## Soak"
 
 
 def tell(row: Row) -> None:
@@ -17,25 +18,21 @@ def tell(row: Row) -> None:
     print(f"{row.figure:>24}  {row.what}  ({row.bar}: {_verdict(row)})\n{'':26}{row.detail}", flush=True)
 
 
-def write_bench(rows: Iterable[Row]) -> None:
-    """Write what `make bench` measured; what the last soak measured stays."""
-    head = (
-        "# Measured speed and memory\n\n"
-        f"`make bench`, {_today()}. Machine: {machine()}. Medians; ratios are of things measured side by side in one "
-        "run. All data are simulated (`doseatlas simulate`).\n\n"
+def write(heading: str, rows: Iterable[Row], command: str) -> None:
+    """Write what a command measured below its heading; what stands below the others stays."""
+    said = (
+        f"{heading}\n\n`{command}`, {_today()}. Machine: {machine()}. Medians; ratios are of things measured side by "
+        f"side in one run. All data are simulated (`doseatlas simulate`).\n\n{_table(rows)}"
     )
-    FILE.write_text(head + _table(rows) + "".join(_parts()[1:]), encoding="utf-8")
+    sections = _sections() | {heading: said}
+    FILE.write_text("\n".join(sections[one] for one in (BENCH, LARGE, SOAK) if one in sections), encoding="utf-8")
 
 
-def write_soak(rows: Iterable[Row]) -> None:
-    """Write what `make soak` measured below what the last `make bench` did."""
-    head = f"{_SOAK}\n`make soak`, {_today()}. Machine: {machine()}.\n\n"
-    FILE.write_text(_parts()[0] + head + _table(rows), encoding="utf-8")
-
-
-def _parts() -> list[str]:
-    before, mark, soak = (FILE.read_text(encoding="utf-8") if FILE.exists() else "").partition(_SOAK)
-    return [before, mark + soak]
+def _sections() -> dict[str, str]:
+    """Return the sections of the file by their headings."""
+    text = FILE.read_text(encoding="utf-8") if FILE.exists() else ""
+    parts = re.split(r"^(?=#)", text, flags=re.MULTILINE)
+    return {part.partition("\n")[0]: part.rstrip("\n") + "\n" for part in parts if part}
 
 
 def _table(rows: Iterable[Row]) -> str:

@@ -284,7 +284,7 @@ def main() -> None:
     rows = measure(simulated("ct-20000", 20_000, "ct"), WORK / "soak", minutes)
     for row in rows:
         results.tell(row)
-    results.write_soak(rows)
+    results.write(results.SOAK, rows, "make soak")
     print(f"written to {results.FILE.name}")
     shutil.rmtree(WORK / "soak")
     sys.exit(any(row.met is False for row in rows))
