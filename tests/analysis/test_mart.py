@@ -71,7 +71,7 @@ def test_a_question_that_is_kept_is_answered_for_each_folder_whatever_its_column
     answers = []
     for folder in (tmp_path, tmp_path / "a", tmp_path / "b", tmp_path / "none", tmp_path / "a"):
         files.look_at(folder)
-        answers.append(tuple(kept.to_pyarrow().to_pylist()[0].values()))
+        answers.append(tuple(kept().to_pylist()[0].values()))
     assert answers == [(3, 2, 32), (2, 2, 32), (1, 0, None), (0, 0, None), (2, 2, 32)]
 
 

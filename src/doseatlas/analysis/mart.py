@@ -10,7 +10,7 @@ import glob
 import math
 import os
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from doseatlas.store.mart_schema import EXAM_COLUMNS
 
 if TYPE_CHECKING:
     import ibis
+    import pyarrow as pa
 
 IBIS_TYPES = {
     "string": "string",
@@ -121,9 +122,10 @@ class ExamFiles:
             ) from error
         self.empty = type(self).empty - {name for name, is_empty in columns if not is_empty}
 
-    def kept(self, name: str, question: ibis.Table) -> ibis.Table:
-        """Keep a question about ``exams``, so that asking it of the next folder compiles nothing."""
-        return self._engine.create_view(name, question)
+    def kept(self, name: str, question: ibis.Table) -> Callable[[], pa.Table]:
+        """Keep a question about ``exams``; what is returned asks it of the folder looked at, and compiles nothing."""
+        self._engine.create_view(name, question)
+        return lambda: self._engine.con.execute(f"SELECT * FROM {_sql_name(name)}").to_arrow_table()
 
     def _show(self, source: str, present: Collection[str], condition: str = "") -> None:
         """Make the view ``exams``, with the same columns and types whatever the files have."""

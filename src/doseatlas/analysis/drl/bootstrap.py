@@ -59,10 +59,13 @@ def percentile_interval(ordered: Floats, percentile: float, draws: Draws) -> Int
 
 def interval(drawn: Floats) -> Interval:
     """Return the 95 % percentile interval of bootstrap draws."""
-    ordered = drawn.copy()
-    ordered.sort()
+    import numpy as np
+
     tail = 50 * (1 - CONFIDENCE)
-    return Interval(percentile_of(ordered, tail), percentile_of(ordered, 100 - tail))
+    ends = [quantile_position(len(drawn), percentile / 100) for percentile in (tail, 100 - tail)]
+    # Only the members at the interval's ends need to be in their places: a quarter of the cost of sorting.
+    placed = np.partition(drawn, [place for end in ends for place in (end.below, end.above)])
+    return Interval(*(end.interpolate(float(placed[end.below]), float(placed[end.above])) for end in ends))
 
 
 @lru_cache(maxsize=8)

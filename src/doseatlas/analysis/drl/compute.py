@@ -144,7 +144,7 @@ class _Engine(NamedTuple):
 
     files: ExamFiles
     exams: ibis.Table
-    judged_units: dict[frozenset[str], ibis.Table]
+    judged_units: dict[frozenset[str], Callable[[], pa.Table]]
 
 
 def _engine(mart_dir: str | os.PathLike[str], request: Request, threads: int) -> _Engine:
@@ -218,7 +218,7 @@ def _judged_units(engine: _Engine, request: Request) -> pa.Table:
     if unstated not in engine.judged_units:
         question = _judged_units_table(judged_exams(engine.exams, request.selection, request.method), request, unstated)
         engine.judged_units[unstated] = engine.files.kept(f"judged_units_{len(engine.judged_units)}", question)
-    wide = engine.judged_units[unstated].to_pyarrow()
+    wide = engine.judged_units[unstated]()
     if all_finite(wide):
         return wide
     judged = of_finite_doses(judged_exams(engine.exams, request.selection, request.method))

@@ -9,8 +9,10 @@ from doseatlas.model import Record
 
 Status = Literal["set", "kept", "too few units"]
 
+# gc=False below: a world's levels are a million records without cycles, which the collector would walk again and again.
 
-class LeftOut(Record, frozen=True, kw_only=True):
+
+class LeftOut(Record, frozen=True, kw_only=True, gc=False):
     """A facility, device or country that does not count for a level, with its patients and why."""
 
     unit: str
@@ -18,7 +20,7 @@ class LeftOut(Record, frozen=True, kw_only=True):
     reason: str
 
 
-class GuideValue(Record, frozen=True, kw_only=True):
+class GuideValue(Record, frozen=True, kw_only=True, gc=False):
     """A value beside the level, such as the achievable dose; rounded as the level is."""
 
     name: str
@@ -26,7 +28,7 @@ class GuideValue(Record, frozen=True, kw_only=True):
     value: float
 
 
-class ComputedLevel(Record, frozen=True, kw_only=True):
+class ComputedLevel(Record, frozen=True, kw_only=True, gc=False):
     """One level of an area, in the unit that the quantity's name states.
 
     ``percentile_value`` is the percentile as computed (``None``: no unit counts), with ``low`` and ``high`` its 95 %
