@@ -90,9 +90,14 @@ def compress(data: bytes) -> bytes:
 def decompress(frame: bytes) -> bytes:
     """Return what a frame holds. Raises :class:`ValueError` for a damaged one."""
     try:
-        return _DECOMPRESSOR.decompress(frame, max_output_size=_MAX_OBJECT_BYTES)
+        stated = zstandard.frame_content_size(frame)  # -1: none, which a frame of ours never lacks
+        if not 0 <= stated <= _MAX_OBJECT_BYTES or (stated == 0 and frame != compress(b"")):
+            raise ValueError("damaged (its header states no size that an object has)")
+        return _DECOMPRESSOR.decompress(frame)
     except zstandard.ZstdError as error:
         raise ValueError(f"damaged ({error})") from None
+    except MemoryError:  # as much as a damaged header asks for
+        raise ValueError("damaged, or too large for this machine's memory") from None
 
 
 class Archive:
