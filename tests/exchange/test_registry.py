@@ -31,6 +31,7 @@ from doseatlas.exchange import (
 from doseatlas.exchange.package import parquet_bytes, write_submission
 from doseatlas.exchange.registry import current_files
 from doseatlas.exchange.tables import columns
+from doseatlas.store.files import write_whole
 
 from .conftest import LATER, NOW, Site, ct_exams, new_registry, write_mart
 
@@ -181,10 +182,10 @@ def test_a_disk_that_fills_while_a_submission_lands_leaves_the_earlier_one_whole
     held = list(current_files(registry, "site-0"))
     later = export(registry, sites[0], kind="exams", now=LATER)
 
-    def full(file: Path, write: Callable[[Path], None]) -> None:
+    def full(file: Path, content: bytes | Callable[[Path], object]) -> None:
         if file.parent.name == "ledger":
             raise OSError(28, "No space left on device")
-        write(file)
+        write_whole(file, content)
 
     with monkeypatch.context() as patched:
         patched.setattr(module, "write_whole", full)

@@ -193,7 +193,7 @@ class AuditTrail:
         data = b"".join(lines)
         _write(self._file(file), size, data)
         new = make_head(key, number, seal, file, size + len(data))
-        write_whole(self.folder / _HEAD, lambda path: _write_head(path, new))
+        write_whole(self.folder / _HEAD, msgspec.json.encode(new))
         return new
 
     def _recovered_head(self, key: bytes, now: dt.datetime) -> Head:
@@ -206,7 +206,7 @@ class AuditTrail:
         head = self.head()
         if head is None and not self.files():
             beginning = make_head(key, 0, FIRST_SEAL, 1, 0)
-            write_whole(self.folder / _HEAD, lambda path: _write_head(path, beginning))
+            write_whole(self.folder / _HEAD, msgspec.json.encode(beginning))
             return beginning
         if head is None or not is_head(key, head):
             first = min((int(file.stem.rpartition("-")[2]) for file in self.files()), default=1)
@@ -315,7 +315,3 @@ def _write(file: Path, size: int, data: bytes) -> None:
         os.close(descriptor)
     if is_new:
         sync_folder(file.parent)
-
-
-def _write_head(path: Path, head: Head) -> None:
-    path.write_bytes(msgspec.json.encode(head))

@@ -54,14 +54,6 @@ def measure(file: Path) -> tuple[int, str]:
         return file.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_synced(file: Path, data: bytes) -> None:
-    """Write a file and force it to disk."""
-    with file.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
 def run_postgresql(program: str, url: URL, *options: str) -> None:
     """Run a program of PostgreSQL on a database; the password goes by the environment, which others cannot read.
 

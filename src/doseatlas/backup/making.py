@@ -19,7 +19,7 @@ import msgspec
 from sqlalchemy import func, select
 
 from doseatlas.audit import AuditTrail
-from doseatlas.backup.files import copy_stream, files_below, link_or_copy, measure, run_postgresql, write_synced
+from doseatlas.backup.files import copy_stream, files_below, link_or_copy, measure, run_postgresql
 from doseatlas.backup.manifest import (
     AUDIT_KEY,
     FORMAT,
@@ -35,7 +35,7 @@ from doseatlas.settings import Settings
 from doseatlas.store import Store
 from doseatlas.store.archive import Archive
 from doseatlas.store.database import Database, Progress, database_url, disk_errors
-from doseatlas.store.files import make_folder, sync_folder
+from doseatlas.store.files import make_folder, sync_folder, write_whole
 from doseatlas.store.identity import KEY_FILE
 from doseatlas.store.schema import exams, meta, objects, packs
 
@@ -113,7 +113,7 @@ class _Backup:
             objects=counts[1],
             files=tuple(sorted(self._files, key=lambda file: file.path)),
         )
-        write_synced(self._folder / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=1))
+        write_whole(self._folder / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=1))
         for one in sorted({file.parent for file in self._folder.rglob("*")}):
             sync_folder(one)
         return made

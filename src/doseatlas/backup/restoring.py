@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, inspect
 
-from doseatlas.backup.files import copy_stream, run_postgresql, write_synced
+from doseatlas.backup.files import copy_stream, run_postgresql
 from doseatlas.backup.manifest import (
     AUDIT_KEY,
     KEYS,
@@ -24,7 +24,7 @@ from doseatlas.model import SettingsError, StoreError
 from doseatlas.settings import Settings
 from doseatlas.store import Store
 from doseatlas.store.database import Database, Progress, database_url, disk_errors
-from doseatlas.store.files import make_folder, sync_folder
+from doseatlas.store.files import make_folder, sync_folder, write_whole
 
 _UNFINISHED = "RESTORE-UNFINISHED"
 
@@ -83,7 +83,7 @@ def _begin(data: Path, url: URL) -> None:
         elif file != mark:
             file.unlink()
     make_folder(data)
-    write_synced(mark, b"A restore is under way or was interrupted. Run it again.\n")
+    write_whole(mark, b"A restore is under way or was interrupted. Run it again.\n")
 
 
 def _bring_back(file: BackedUpFile, folder: Path, keys: Path | None, settings: Settings) -> None:

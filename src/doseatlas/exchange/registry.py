@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -156,7 +156,7 @@ def _land(registry: Path, submission: Submission, ledger: Ledger) -> None:
     if manifest.kind != "withdrawal":
         files[".parquet"] = submission.data
     for suffix, content in files.items():
-        write_whole(folder / f"{submission.digest}{suffix}", _writing(content))
+        write_whole(folder / f"{submission.digest}{suffix}", content)
     entry = Entry(
         submission=submission.digest,
         made_at=manifest.made_at,
@@ -164,18 +164,11 @@ def _land(registry: Path, submission: Submission, ledger: Ledger) -> None:
         withdrawn=manifest.kind == "withdrawal",
     )
     current = dict(sorted((ledger | dict.fromkeys(manifest.months, entry)).items()))
-    write_whole(registry / "ledger" / f"{manifest.sender}.json", _writing(msgspec.json.encode(current)))
+    write_whole(registry / "ledger" / f"{manifest.sender}.json", msgspec.json.encode(current))
     named = {held.submission for held in current.values()}
     for file in folder.iterdir():
         if file.name.split(".")[0] not in named:
             file.unlink()
-
-
-def _writing(content: bytes) -> Callable[[Path], None]:
-    def write(file: Path) -> None:
-        file.write_bytes(content)
-
-    return write
 
 
 def current_files(registry: Path, sender: str) -> Iterator[tuple[str, Path, tuple[str, ...]]]:

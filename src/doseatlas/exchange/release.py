@@ -187,14 +187,8 @@ def _keep(registry: Path, made: Release, basis: Mapping[Cell, Basis]) -> None:
     folder = registry / "releases" / str(made.number)
     make_folder(folder / "public")
     write_whole(folder / "basis.parquet", lambda file: pq.write_table(_basis_table(basis), file, compression="zstd"))
-    text = _csv(made).encode()
-    write_whole(folder / "public" / "release.csv", lambda file: _write(file, text))
-    content = msgspec.json.format(msgspec.json.encode(made), indent=1)
-    write_whole(folder / "public" / "release.json", lambda file: _write(file, content))
-
-
-def _write(file: Path, content: bytes) -> None:
-    file.write_bytes(content)
+    write_whole(folder / "public" / "release.csv", _csv(made).encode())
+    write_whole(folder / "public" / "release.json", msgspec.json.format(msgspec.json.encode(made), indent=1))
 
 
 def _csv(made: Release) -> str:

@@ -22,12 +22,8 @@ _KEPT_SECONDS = 7 * 86_400.0  # of a study that no run asks for any more
 def keep(folder: Path, name: str, data: bytes) -> Path:
     """Write a file, whole and on disk or not at all. Raises :class:`OSError`."""
     file = folder / name
-    write_whole(file, lambda unfinished: _write(unfinished, data))
+    write_whole(file, data)
     return file
-
-
-def _write(file: Path, data: bytes) -> None:
-    file.write_bytes(data)
 
 
 class Incoming:

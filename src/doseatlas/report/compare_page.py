@@ -13,10 +13,9 @@ import math
 import os
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 from typing import NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from doseatlas.analysis import DoseValues, Selection
@@ -26,6 +25,7 @@ from doseatlas.report.atomic import written_whole
 from doseatlas.report.control_picture import control_picture, told
 from doseatlas.report.funnel_chart import MARKS, MOST_LABELLED, funnel_picture, signalled
 from doseatlas.report.printable import printable_text
+from doseatlas.report.templating import environment, resource
 
 MOST_PICTURES = 40
 MOST_NAMED = 500
@@ -110,7 +110,7 @@ def changes_html(charts: Sequence[ControlChart], subject: PageSubject) -> str:
 
 
 def _page(kind: str, title: str, lead: str, cards: Sequence[Card], others: Sequence[str], subject: PageSubject) -> str:
-    style = _resource("page.css") + _resource("compare.css")
+    style = resource("page.css") + resource("compare.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (
         _environment()
@@ -198,17 +198,6 @@ def _largest_change(chart: ControlChart) -> tuple[object, ...]:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("doseatlas.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(count=words.count, long_date=words.long_date)
-    return environment
-
-
-@cache
-def _resource(name: str) -> str:
-    return files("doseatlas.report").joinpath("templates", name).read_text(encoding="utf-8")
+    made = environment()
+    made.filters.update(count=words.count, long_date=words.long_date)
+    return made

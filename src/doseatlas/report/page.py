@@ -11,11 +11,10 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from doseatlas.analysis import FacilityReport
@@ -23,6 +22,7 @@ from doseatlas.report import arrange, charts, sentences, strips, words
 from doseatlas.report.atomic import written_whole
 from doseatlas.report.printable import printable
 from doseatlas.report.skin import skin_pictures, trigger_words
+from doseatlas.report.templating import environment, resource
 
 if TYPE_CHECKING:
     from doseatlas.dosimetry.skin import SkinMap
@@ -89,7 +89,7 @@ def html(
     found = arrange.chapters(report)
     pictures = skin_pictures(report, skin_maps, patient_maps) if skin_maps or patient_maps else ()
     images = "img-src data:; " if pictures else ""  # the maps hold their pixels
-    style, script = _resource("page.css"), _resource("page.js")
+    style, script = resource("page.css"), resource("page.js")
     return (
         _environment()
         .get_template("page.html")
@@ -115,23 +115,12 @@ def html(
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("doseatlas.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = environment()
     named: dict[str, Any] = {function.__name__: function for function in (*WORDS, *PICTURES)}
-    environment.globals.update(named)
-    environment.globals.update(marks=words.VERDICT_MARKS, verdicts=words.VERDICT_WORDS, sentences=sentences)
-    environment.filters.update({function.__name__: function for function in WORDS})
-    return environment
-
-
-@cache
-def _resource(name: str) -> str:
-    return files("doseatlas.report").joinpath("templates", name).read_text(encoding="utf-8")
+    made.globals.update(named)
+    made.globals.update(marks=words.VERDICT_MARKS, verdicts=words.VERDICT_WORDS, sentences=sentences)
+    made.filters.update({function.__name__: function for function in WORDS})
+    return made
 
 
 def _hash(text: str) -> str:

@@ -10,14 +10,14 @@ import base64
 import hashlib
 import os
 from functools import cache
-from importlib.resources import files
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from doseatlas.report import study_charts, words
 from doseatlas.report.atomic import written_whole
+from doseatlas.report.templating import environment, resource
 from doseatlas.studies import LeftOut, StudyReport, VariationRow
 
 MOST_PICTURES = 40
@@ -47,7 +47,7 @@ def write_study_json(report: StudyReport, path: str | os.PathLike[str]) -> None:
 
 def study_html(report: StudyReport) -> str:
     """Return a study's report as an HTML page."""
-    style = _resource("page.css") + _resource("study.css")
+    style = resource("page.css") + resource("study.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     mapped = _mapped(report)
     return (
@@ -113,20 +113,14 @@ def _fold(value: float | None) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("doseatlas.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
+    made = environment()
+    made.globals.update(
         strip=study_charts.sites_strip,
         dots=study_charts.country_dots,
         map=study_charts.variation_map,
         plural=words.plural,
     )
-    environment.filters.update(
+    made.filters.update(
         count=words.count,
         dose=words.dose,
         fold=_fold,
@@ -136,9 +130,4 @@ def _environment() -> Environment:
         quantity_name=words.quantity_name,
         unit=words.unit,
     )
-    return environment
-
-
-@cache
-def _resource(name: str) -> str:
-    return files("doseatlas.report").joinpath("templates", name).read_text(encoding="utf-8")
+    return made

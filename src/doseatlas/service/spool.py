@@ -234,7 +234,7 @@ class Spool:
                 incoming.discard()
         for key, members in published.items():
             try:
-                self._sync_folder(self.new / key)
+                _sync_folder(self.new / key, self.disk)
             except OSError as error:
                 for incoming in members:
                     with suppress(OSError):  # then it is imported, and counted once when it comes again
@@ -249,15 +249,8 @@ class Spool:
         folder = self.folder_of(sender)
         folder.mkdir(exist_ok=True)
         write_durably(folder / _SENDER_FILE, msgspec.json.encode(sender), self.disk)
-        self._sync_folder(self.new)
+        _sync_folder(self.new, self.disk)
         self._senders.add(sender.key)
-
-    def _sync_folder(self, folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self.disk.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def write_durably(path: Path, data: bytes, disk: Disk) -> None:
@@ -273,11 +266,15 @@ def write_durably(path: Path, data: bytes, disk: Disk) -> None:
     finally:
         os.close(descriptor)
     temporary.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync_folder(path.parent, disk)
+
+
+def _sync_folder(folder: Path, disk: Disk) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        disk.fsync(folder)
+        disk.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def spooled(new: Path) -> Iterator[tuple[Sender, Path, list[SpoolFile]]]:

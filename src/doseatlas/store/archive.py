@@ -111,7 +111,7 @@ class Archive:
         """Put a pack on disk, in ``incoming``; it is there for good when this returns. Raises :class:`StoreError`."""
         with disk_errors("Writing to the archive", self.folder):
             make_folder(self._incoming)
-            write_whole(self._incoming / f"{pack.name}.pack", lambda file: _write(file, pack.data))
+            write_whole(self._incoming / f"{pack.name}.pack", pack.data)
 
     def accept(self, name: str) -> None:
         """Move a pack, which the database now refers to, to its place. Raises :class:`StoreError`."""
@@ -194,8 +194,3 @@ def read_original(file: Path, offset: int, length: int) -> bytes:
     with file.open("rb") as stream:
         stream.seek(offset)
         return decompress(stream.read(length))
-
-
-def _write(file: Path, data: bytes) -> None:
-    with file.open("xb") as stream:
-        stream.write(data)

@@ -25,8 +25,8 @@ def make_folder(folder: Path) -> None:
         sync_folder(one.parent)
 
 
-def write_whole(file: Path, write: Callable[[Path], None]) -> None:
-    """Have ``write`` make a file under another name and give it its name when it is whole and on disk.
+def write_whole(file: Path, content: bytes | Callable[[Path], object]) -> None:
+    """Write a file under another name, by a function or as bytes, and give it its name when it is whole and on disk.
 
     Raises:
         OSError: nothing is left behind then, and an earlier file of that name stays as it was.
@@ -34,7 +34,10 @@ def write_whole(file: Path, write: Callable[[Path], None]) -> None:
     """
     unfinished = file.with_name(f"{file.name}.{secrets.token_hex(8)}.unfinished")
     try:
-        write(unfinished)
+        if isinstance(content, bytes):
+            unfinished.write_bytes(content)
+        else:
+            content(unfinished)
         with unfinished.open("rb") as stream:
             os.fsync(stream.fileno())
         unfinished.replace(file)

@@ -71,7 +71,7 @@ def _take_over(mart_dir: Path, store_id: str) -> None:
         if (mart_dir / "exams").exists():
             shutil.rmtree(mart_dir / "exams")
         make_folder(mart_dir)
-        write_whole(owner, lambda file: _write_text(file, store_id))
+        write_whole(owner, store_id.encode())
 
 
 def _dirty_months(database: Database, folder: Path) -> list[Month]:
@@ -128,7 +128,3 @@ def arrow_table(rows: list[bytes]) -> pa.Table:
         parse_options=pyarrow.json.ParseOptions(explicit_schema=_AS_READ, unexpected_field_behavior="ignore"),
     )
     return read.select(SCHEMA.names).cast(SCHEMA)
-
-
-def _write_text(file: Path, text: str) -> None:
-    file.write_text(text, encoding="utf-8")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,6 +18,8 @@ import msgspec
 
 from doseatlas.analysis.drl.records import ComputedLevel, DrlRun
 from doseatlas.model import TableError
+from doseatlas.reference.drl import COLUMNS as DRL_COLUMNS
+from doseatlas.store.files import write_whole
 
 if TYPE_CHECKING:
     from doseatlas.analysis.drl.compute import Computed
@@ -34,23 +35,7 @@ STATED = {
     "agd_mgy": ("DG", "mGy"),
     "administered_activity_mbq": ("Administered activity", "MBq"),
 }
-COLUMNS = (
-    "set",
-    "authority",
-    "country",
-    "year",
-    "level",
-    "exam",
-    "stated_quantity",
-    "stated_value",
-    "stated_unit",
-    "procedure",
-    "patient_group",
-    "source",
-    "achievable",
-    "phantom_cm",
-    "note",
-)
+COLUMNS = (*DRL_COLUMNS, "achievable", "phantom_cm", "note")
 
 
 def save_computed(computed: Computed, folder: Path, *, year: int) -> tuple[Path, ...]:
@@ -59,18 +44,14 @@ def save_computed(computed: Computed, folder: Path, *, year: int) -> tuple[Path,
     ``year`` is the year that the sets of levels bear.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written = [_write(folder / RUN, msgspec.json.format(msgspec.json.encode(computed.run), indent=1))]
+    written = [folder / RUN]
+    write_whole(written[0], msgspec.json.format(msgspec.json.encode(computed.run), indent=1))
     if computed.units is not None:
         import pyarrow.parquet as pq
 
-        buffer = io.BytesIO()
-        pq.write_table(
-            computed.units,
-            buffer,
-            compression="zstd",
-            row_group_size=20_000,
-        )
-        written.append(_write(folder / UNITS, buffer.getvalue()))
+        units = computed.units
+        written.append(folder / UNITS)
+        write_whole(written[-1], lambda file: pq.write_table(units, file, compression="zstd", row_group_size=20_000))
     by_area: dict[str, list[ComputedLevel]] = defaultdict(list)
     for level in computed.run.levels:
         if level.value:
@@ -79,7 +60,8 @@ def save_computed(computed: Computed, folder: Path, *, year: int) -> tuple[Path,
     for area, levels in sorted(by_area.items()):
         name = LEVELS if len(by_area) == 1 else f"levels-{names[area]}.csv"
         text = _levels_csv(computed.run, levels, set_id=f"{names[area]}-{year}-{computed.run.method}", year=year)
-        written.append(_write(folder / name, text.encode()))
+        written.append(folder / name)
+        write_whole(written[-1], text.encode())
     return tuple(written)
 
 
@@ -141,17 +123,3 @@ def _plain_names(areas: Iterable[str]) -> dict[str, str]:
         area: name if often[name] == 1 else f"{name}-{hashlib.sha256(area.encode()).hexdigest()[:8]}"
         for area, name in plain.items()
     }
-
-
-def _write(path: Path, content: bytes) -> Path:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    return path
