@@ -191,3 +191,36 @@ def test_organ_doses_name_set_and_source_and_take_a_table_of_one_s_own(run: Run,
     assert f"no organ coefficient of {agent}. Known agents: another" in refused.stderr
     other = next(row["exam_id"] for row in rows if row["kind"] == "ct")
     assert "of kind ct" in run("dose", "organs", other).stderr
+
+
+def test_the_ct_of_a_hybrid_exam_stands_beside_the_administration(run: Run, objects: Path, tmp_path: Path) -> None:
+    from pydicom import dcmread
+
+    from doseatlas.analysis import mart_table
+    from doseatlas.dicom import read_bytes
+
+    folder = tmp_path / "pet-ct"
+    folder.mkdir()
+    kinds: dict[str, Path] = {}
+    for path in sorted(objects.rglob("*.dcm")):
+        exam = read_bytes(path.read_bytes()).exam
+        if exam.source == "dose-report" and (exam.totals.dlp_mgy_cm or exam.totals.administered_activity_mbq):
+            kinds.setdefault(exam.kind, path)
+    for kind in ("nuclear", "ct"):
+        report = dcmread(kinds[kind])
+        report.StudyInstanceUID = "1.2.826.0.1.3680043.10.1"
+        report.save_as(folder / f"{kind}.dcm")
+    run("import", str(folder))
+    found = {row["kind"]: row for row in mart_table(tmp_path / "data" / "mart").to_pyarrow().to_pylist()}
+    assert set(found) == {"nuclear", "ct"}
+    assert found["nuclear"]["study_id"] == found["ct"]["study_id"]
+    shown = {
+        one["quantity"]: one
+        for one in _lines(run("dose", "exam", found["nuclear"]["exam_id"], "--format", "jsonl").stdout)
+    }
+    beside = shown["dlp_mgy_cm of the ct in the same study"]
+    assert float(beside["value"]) == pytest.approx(found["ct"]["dlp_mgy_cm"])
+    assert found["ct"]["exam_id"] in beside["meaning or source"]
+    assert run("report", "--output", str(tmp_path / "report")).returncode == 0
+    page = next((tmp_path / "report").rglob("*.html")).read_text(encoding="utf-8")
+    assert "1 administration had a CT in the same study" in page

@@ -12,6 +12,7 @@ from doseatlas.analysis.corrected import counted_as, with_calibration
 from doseatlas.analysis.device import devices_of
 from doseatlas.analysis.dose_values import countable_doses
 from doseatlas.analysis.histogram import distributions_of_doses
+from doseatlas.analysis.hybrid import hybrid_exams
 from doseatlas.analysis.mart import chosen, countable, mart_table
 from doseatlas.analysis.outlier import outliers_of_doses
 from doseatlas.analysis.pregnancy import pregnant_exams
@@ -71,6 +72,7 @@ def facility_report(
     found = outliers_of_doses(doses, countable(exams), typical)
     skin = skin_doses(exams)
     pregnant = pregnant_exams(exams)
+    hybrid = hybrid_exams(exams, table)
     quality = data_quality(table, selection, refused=refused, ignored=ignored)
     return FacilityReport(
         title=title or f"Patient dose report: {facility}",
@@ -98,6 +100,8 @@ def facility_report(
         skin_implausible=skin.implausible,
         pregnant=pregnant.latest,
         pregnant_count=pregnant.total,
+        hybrid=hybrid.latest,
+        hybrid_count=hybrid.total,
         quality=quality,
         sources=_sources(typical, device_values, bool(skin.largest)),
         version=version,

@@ -173,6 +173,29 @@ class PregnantExam(Record, frozen=True, kw_only=True):
     administered_activity_mbq: float | None = None
 
 
+class HybridExam(Record, frozen=True, kw_only=True):
+    """An administration of a radiopharmaceutical and the CT of the same study beside it.
+
+    The effective doses (mSv) are of a reference person, each by its own set of coefficients; they are not added up.
+    """
+
+    exam_id: str
+    study_date: dt.date | None = None
+    device: str | None = None
+    procedure: str | None = None
+    radiopharmaceutical: str | None = None
+    administered_activity_mbq: float | None = None
+    effective_dose_msv: float | None = None
+    effective_dose_set: str | None = None
+    ct_exam_id: str
+    ct_procedure: str | None = None
+    ct_dlp_mgy_cm: float | None = None
+    ct_ctdi_vol_mgy: float | None = None
+    ct_phantom_cm: int | None = None
+    ct_effective_dose_msv: float | None = None
+    ct_effective_dose_set: str | None = None
+
+
 class Distribution(Record, frozen=True, kw_only=True):
     """A histogram of one quantity: ``edges`` has one more member than ``counts``. For drawing, so bins are few.
 
@@ -276,7 +299,8 @@ class FacilityReport(Record, frozen=True, kw_only=True):
     ``outlier_reasons`` counts the likeliest reason of each exam in ``outliers``. ``skin_doses`` are the largest ones,
     ``skin_trigger_count`` is the number of exams that reach a trigger, ``skin_implausible`` are exams that would be
     among them, but whose dose is out of physical range. ``skin_patients`` had several procedures. ``pregnant`` are
-    exams of patients stated pregnant or possibly so, the latest first, ``pregnant_count`` how many there are.
+    exams of patients stated pregnant or possibly so, the latest first, ``pregnant_count`` how many there are;
+    ``hybrid`` and ``hybrid_count`` likewise of administrations with a CT in the same study.
     """
 
     title: str
@@ -308,6 +332,8 @@ class FacilityReport(Record, frozen=True, kw_only=True):
     skin_patients: tuple[SkinDosePatient, ...] = ()
     pregnant: tuple[PregnantExam, ...] = ()
     pregnant_count: int = 0
+    hybrid: tuple[HybridExam, ...] = ()
+    hybrid_count: int = 0
     quality: DataQuality
     sources: tuple[str, ...] = ()
     version: str

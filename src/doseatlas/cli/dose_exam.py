@@ -12,6 +12,9 @@ from doseatlas.cli.output import Format, FormatOption, print_rows
 from doseatlas.cli.store import SinceOption, UntilOption
 from doseatlas.model import StoreError
 
+_BESIDE = ("effective_dose_msv", "dlp_mgy_cm", "ctdi_vol_mgy", "phantom_cm", "administered_activity_mbq", "kap_gy_cm2")
+"""What is shown of the other exams of a study, such as the CT of a PET/CT."""
+
 
 def exam(
     exam_id: Annotated[str, typer.Argument(help="The exam's key, as the report and the mart show it.")],
@@ -19,10 +22,11 @@ def exam(
 ) -> None:
     """Show what is derived from one exam: corrected values, SSDE, effective and skin dose, and what weakens them."""
     from doseatlas.dosimetry import DOSIMETRY_COLUMNS, ENTRANCE_COLUMNS, SKIN_DOSE_COLUMNS, flag_meanings
-    from doseatlas.store import methods_of_exam
+    from doseatlas.store import exams_of_study, methods_of_exam
 
     with open_store() as store:
         row, methods = store.mart_row(exam_id), methods_of_exam(store, exam_id)
+        beside = {kind: store.mart_row(key) or {} for kind, key in exams_of_study(store, exam_id).items()}
     if row is None:
         raise StoreError(f"The store holds no exam {exam_id!r}; the report and the mart (exam_id) name them.")
     rows = [
@@ -35,6 +39,12 @@ def exam(
     flags = row.get("dosimetry_flags", [])
     assert isinstance(flags, list)
     rows += [(f"method of {one.quantity}", one.method, one.source) for one in methods]
+    rows += [
+        (f"{name} of the {kind} in the same study", other[name], f"exam {other['exam_id']}; counted on its own")
+        for kind, other in beside.items()
+        for name in _BESIDE
+        if name in other
+    ]
     rows += [("flag", flag, flag_meanings().get(flag.rpartition(":")[2], "")) for flag in flags]
     print_rows(("quantity", "value", "meaning or source"), rows, form)
 

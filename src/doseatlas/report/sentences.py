@@ -222,6 +222,14 @@ def pregnant(report: FacilityReport) -> str:
     return f"{words.count(count)} {verb} of a patient stated to be pregnant, or possibly so.{listed}"
 
 
+def hybrid(report: FacilityReport) -> str:
+    """Return how many administrations had a CT in their study, and how many are shown."""
+    count, shown = report.hybrid_count, len(report.hybrid)
+    verb = "administration had" if count == 1 else "administrations had"
+    listed = "" if shown == count else f" The latest {words.count(shown)} are listed."
+    return f"{words.count(count)} {verb} a CT in the same study.{listed}"
+
+
 def next_steps(report: FacilityReport) -> tuple[str, ...]:
     """Return what to do where the report has nothing, or nothing to compare, to show."""
     if not report.exam_count:

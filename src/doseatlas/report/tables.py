@@ -88,6 +88,7 @@ def tables(report: FacilityReport) -> tuple[Table, ...]:
         _outliers(report),
         _skin_doses(report),
         *([_skin_patients(report)] if report.skin_patients else []),
+        *([_hybrid(report)] if report.hybrid else []),
         *([_pregnant(report)] if report.pregnant else []),
         _quality(report),
         Table("sources", "Sources", (Column("source", "Source"),), tuple((source,) for source in report.sources)),
@@ -302,6 +303,47 @@ def _skin_patients(report: FacilityReport) -> Table:
         for one in patient.procedures
     )
     return Table("skin_patients", "Cumulative skin doses", columns, rows)
+
+
+def _hybrid(report: FacilityReport) -> Table:
+    columns = (
+        Column("exam_id", "Exam"),
+        Column("study_date", "Date of study", "date"),
+        DEVICE,
+        Column("procedure_id", "Procedure ID"),
+        Column("radiopharmaceutical", "Radiopharmaceutical"),
+        Column("administered_activity_mbq", "Activity (MBq)", "dose"),
+        Column("effective_dose_msv", "Effective dose of the activity (mSv)", "dose"),
+        Column("effective_dose_set", "By the coefficients"),
+        Column("ct_exam_id", "CT exam"),
+        Column("ct_procedure_id", "Procedure ID of the CT"),
+        Column("ct_ctdi_vol_mgy", "CTDIvol (mGy)", "dose"),
+        Column("ct_phantom_cm", "CTDI phantom (cm)", "count"),
+        Column("ct_dlp_mgy_cm", "DLP (mGy·cm)", "dose"),
+        Column("ct_effective_dose_msv", "Effective dose of the CT (mSv)", "dose"),
+        Column("ct_effective_dose_set", "By the coefficients"),
+    )
+    rows = tuple(
+        (
+            one.exam_id,
+            one.study_date,
+            one.device,
+            one.procedure,
+            one.radiopharmaceutical,
+            one.administered_activity_mbq,
+            one.effective_dose_msv,
+            one.effective_dose_set,
+            one.ct_exam_id,
+            one.ct_procedure,
+            one.ct_ctdi_vol_mgy,
+            one.ct_phantom_cm,
+            one.ct_dlp_mgy_cm,
+            one.ct_effective_dose_msv,
+            one.ct_effective_dose_set,
+        )
+        for one in report.hybrid
+    )
+    return Table("hybrid_exams", "Hybrid exams", columns, rows)
 
 
 def _pregnant(report: FacilityReport) -> Table:

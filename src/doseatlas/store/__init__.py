@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
     from doseatlas.store.context import add_context, context_batches, preview_context, undo_context
     from doseatlas.store.exam_methods import methods_of_exam
-    from doseatlas.store.holdings import Held, held
+    from doseatlas.store.holdings import Held, exams_of_study, held
     from doseatlas.store.importing import import_paths
     from doseatlas.store.patient_doses import patient_doses
     from doseatlas.store.skin_maps import skin_maps
@@ -72,6 +72,7 @@ __all__ = [
     "add_certificates",
     "add_context",
     "context_batches",
+    "exams_of_study",
     "held",
     "import_paths",
     "kept_certificates",
@@ -94,6 +95,7 @@ _HOMES = {
     "add_certificates": "certificates",
     "add_context": "context",
     "context_batches": "context",
+    "exams_of_study": "holdings",
     "held": "holdings",
     "import_paths": "importing",
     "kept_certificates": "certificates",

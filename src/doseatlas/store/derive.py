@@ -17,7 +17,7 @@ from doseatlas.standardise import classify, exam_kind_key, mapping_key, summaris
 from doseatlas.store.archive import compress, decompress
 from doseatlas.store.dose_rules import DoseRules, dose_columns
 
-DERIVATION = "3"
+DERIVATION = "4"
 """Raised whenever exams or their rows come out otherwise than before: a store derived by older rules says so."""
 UNNAMED_FACILITY = "unnamed facility"
 UNDATED = "undated"
@@ -53,6 +53,13 @@ def exam_id(exam: Exam) -> str:
     return hashlib.sha256(f"{kind}\n{study}".encode()).hexdigest()[:32]
 
 
+def study_id(exam: Exam) -> str | None:
+    """Return the key of an exam's study, the same for its exams of every kind; ``None`` where no study is stated."""
+    if not exam.study_instance_uid:
+        return None
+    return hashlib.sha256(f"study\n{exam.study_instance_uid}".encode()).hexdigest()[:32]
+
+
 def derive(
     exam: Exam,
     exam_key: str,
@@ -78,7 +85,7 @@ def derive(
     study_date = str(date) if date else ""
     place = plain_text(facility or exam.device.institution or "", _MAX_FACILITY).strip() or UNNAMED_FACILITY
     month = study_date[:7] or UNDATED
-    row |= {"exam_id": exam_key, "facility": place, "month": month}
+    row |= {"exam_id": exam_key, "study_id": study_id(exam), "facility": place, "month": month}
     return ExamRow(
         exam_id=exam_key,
         kind=exam.kind,

@@ -10,9 +10,10 @@ from sqlalchemy import select
 from doseatlas.model import Exam, Kind
 from doseatlas.store.database import in_parts
 from doseatlas.store.derive import exam_id, unpack_exam
-from doseatlas.store.schema import objects
+from doseatlas.store.schema import exams, objects
 
 if TYPE_CHECKING:
+    from doseatlas.store.open_store import OpenStore
     from doseatlas.store.store import Store
 
 
@@ -47,6 +48,23 @@ def held(store: Store, study_instance_uids: Collection[str]) -> dict[str, Held]:
                     before.has_report or _is_dose_report(unpack_exam(exam)),
                 )
     return found
+
+
+def exams_of_study(store: OpenStore, exam_key: str) -> dict[Kind, str]:
+    """Return the other exams of an exam's study by their kind, such as the CT of a PET/CT; estimates are no exams.
+
+    Raises:
+        StoreError: the store cannot be read.
+
+    """
+    with store.database.reading() as connection:
+        data = connection.execute(select(exams.c.exam).where(exams.c.exam_id == exam_key)).scalar()
+        study = None if data is None else unpack_exam(data).study_instance_uid
+        if not study:
+            return {}
+        keys: dict[str, Kind] = {exam_id(Exam(kind=kind, study_instance_uid=study)): kind for kind in get_args(Kind)}
+        found = connection.execute(select(exams.c.exam_id).where(exams.c.exam_id.in_(keys))).scalars().all()
+    return {keys[key]: key for key in sorted(found) if key != exam_key and keys[key] != "estimate"}
 
 
 def _is_dose_report(exam: Exam) -> bool:

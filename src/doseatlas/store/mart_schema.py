@@ -23,6 +23,7 @@ class Column(NamedTuple):
 
 EXAM_COLUMNS: tuple[Column, ...] = (
     Column("exam_id", "string", "key of the merged exam in the store"),
+    Column("study_id", "string", "key of the study, which exams of several kinds share (the CT of a PET/CT)"),
     Column("facility", "string", "facility by the settings, else the institution stated, else 'unnamed facility'"),
     Column("month", "string", "month of the study, YYYY-MM; 'undated' where no date is stated"),
     Column("study_date", "date", "date of the study"),
