@@ -40,10 +40,10 @@ def _certificates(names: list[str]) -> CertificateBook:
     return certificate_book(
         [
             Certificate(
-                id=f"{name}-{year}",
+                id=f"{name}-{quantity}-{year}",
                 device=name,
                 instrument="ct-display",
-                quantity="dlp_mgy_cm",
+                quantity=quantity,
                 laboratory="benchmark",
                 issued_on=dt.date(year, 1, 1),
                 valid_from=dt.date(year, 1, 1),
@@ -52,6 +52,7 @@ def _certificates(names: list[str]) -> CertificateBook:
             )
             for name in names[: DEVICES // 2]
             for year in (2023, 2024)
+            for quantity in ("dlp_mgy_cm", "ctdi_vol_mgy")
         ],
         dt.date(2025, 1, 1),
     )
@@ -71,9 +72,13 @@ def _whole(random: np.random.Generator) -> Callable[[], None]:
     diameter = random.normal(280, 40, EXAMS)
 
     def run() -> None:
-        corrected = corrected_column("dlp_mgy_cm", dlp, device, names, day, book, kvp=kvp)
-        ssde_column(ctdi, phantom, region == 0, diameter, ctdi_relative=corrected.uncertainty, diameter_relative=0.05)
-        ct_effective_dose_column(corrected.values, phantom, region, REGIONS, age, dlp_relative=corrected.uncertainty)
+        by_dlp, by_ctdi = (
+            corrected_column(quantity, values, device, names, day, book, kvp=kvp, phantom_cm=phantom)
+            for quantity, values in (("dlp_mgy_cm", dlp), ("ctdi_vol_mgy", ctdi))
+        )
+        head = region == 0
+        ssde_column(by_ctdi.values, phantom, head, diameter, ctdi_relative=by_ctdi.uncertainty, diameter_relative=0.05)
+        ct_effective_dose_column(by_dlp.values, phantom, region, REGIONS, age, dlp_relative=by_dlp.uncertainty)
 
     return run
 

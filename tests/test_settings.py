@@ -74,3 +74,15 @@ def test_the_settings_of_dosimetry_are_checked() -> None:
             load_settings({f"DOSEATLAS_{name}": value})
     with pytest.raises(SettingsError, match="skin_dose_from_gy"):
         load_settings({"DOSEATLAS_SKIN_DOSE_FROM_GY": "much"})
+
+
+def test_a_coefficient_set_or_guideline_that_is_not_known_is_an_error_that_names_the_known_ones(tmp_path: Path) -> None:
+    file = tmp_path / "doseatlas.toml"
+    file.write_text('ct_coefficients = "deak-2010"\nactivity_guideline = "north-america-2024"\n')
+    loaded = load_settings({}).settings
+    assert (loaded.ct_coefficients, loaded.activity_guideline) == ("deak-2010", "north-america-2024")
+    file.write_text('ct_coefficients = "icrp-200"\n')
+    with pytest.raises(SettingsError, match=r"ct_coefficients' is 'icrp-200'.* Known: .*aapm-96.*deak-2010"):
+        load_settings({})
+    with pytest.raises(SettingsError, match=r"activity_guideline' is 'ours'.* Known: eanm-card-2016, north-america"):
+        load_settings({"DOSEATLAS_CT_COEFFICIENTS": "aapm-96", "DOSEATLAS_ACTIVITY_GUIDELINE": "ours"})

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from doseatlas.model import SettingsError
+from doseatlas.reference import coefficients
 
 PREFIX = "DOSEATLAS_"
 
@@ -218,7 +219,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     the institution that objects state. ``jobs`` 0 means one per processor. ``drl_set`` empty means the default set;
     ``drl_files`` are the user's own sets. ``dose_values``: whether statistics count the values that devices state, or
     those corrected by calibration certificates. ``skin_dose_from_gy``: reference air kerma (Gy) from which an import
-    computes the peak skin dose; where only a KAP is stated, it over 100 cm2.
+    computes the peak skin dose; where only a KAP is stated, it over 100 cm2. ``ct_coefficients``: the set that makes
+    an effective dose of a DLP; ``activity_guideline``: what children's administered activities are compared with.
     """
 
     store: str = ""
@@ -231,6 +233,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     jobs: int = 0
     dose_values: Literal["stated", "corrected"] = "stated"
     skin_dose_from_gy: float = 0.5
+    ct_coefficients: str = coefficients.DEFAULT_CT_SET
+    activity_guideline: str = coefficients.EANM_CARD
     limits: ReadLimits = ReadLimits()
     service: ServiceSettings = ServiceSettings()
     alerts: AlertSettings = AlertSettings()
@@ -286,9 +290,17 @@ def load_settings(environ: Mapping[str, str] | None = None) -> LoadedSettings:
             f"The setting 'skin_dose_from_gy' is {settings.skin_dose_from_gy:g}; it must be an air kerma above 0, "
             "in Gy."
         )
+    if settings.ct_coefficients != coefficients.DEFAULT_CT_SET:
+        _check_name("ct_coefficients", settings.ct_coefficients, coefficients.ct_sets())
+    _check_name("activity_guideline", settings.activity_guideline, coefficients.ACTIVITY_GUIDELINES)
     if not settings.data_dir:
         settings = msgspec.structs.replace(settings, data_dir=str(_default_data_dir()))
     return LoadedSettings(settings, file, origin)
+
+
+def _check_name(setting: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise SettingsError(f"The setting {setting!r} is {name!r}, which is not known. Known: {', '.join(known)}.")
 
 
 def _settings_file(env: Mapping[str, str]) -> Path | None:

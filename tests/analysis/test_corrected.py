@@ -31,6 +31,8 @@ def _rows(device: str, factor: float, relative: float, **more: Any) -> list[dict
             "ctdi_vol_mgy": dlp / 10,
             "dlp_corrected_mgy_cm": factor * dlp,
             "dlp_relative_uncertainty": relative,
+            "ctdi_vol_corrected_mgy": factor * dlp / 10,
+            "ctdi_vol_relative_uncertainty": relative,
             **more,
         }
         for dlp in DLPS
@@ -182,15 +184,65 @@ def test_what_corrected_values_rest_on_is_counted(mart: Mart) -> None:
     assert calibrated(mart_table(mart(rows)), Selection(device="A")) == (24, 0, 0)
 
 
-def test_a_stated_ssde_is_corrected_as_its_dlp_is_and_derived_doses_have_their_own_uncertainty(mart: Mart) -> None:
+def test_each_quantity_is_counted_by_its_own_corrected_column(mart: Mart) -> None:
+    rows = _rows("A", 1.1, 0.05)
+    for row in rows:
+        row |= {"ctdi_vol_corrected_mgy": 0.8 * row["ctdi_vol_mgy"], "ctdi_vol_relative_uncertainty": 0.02}
+        row |= {"ssde_mgy": 10.0, "ssde_corrected_mgy": 8.0, "ssde_relative_uncertainty": 0.1}
+        row |= {"agd_mgy": 1.5, "agd_corrected_mgy": 1.8, "agd_relative_uncertainty": 0.04}
+        row |= {"entrance_air_kerma_mgy": 2.0, "entrance_air_kerma_corrected_mgy": 1.9}
+        row |= {"entrance_air_kerma_relative_uncertainty": 0.03}
+    stated, corrected = (_report(mart(rows), dose_values=values) for values in ("stated", "corrected"))
+    expected = {
+        "dlp_mgy_cm": (1.1, 0.05),
+        "ctdi_vol_mgy": (0.8, 0.02),
+        "ssde_mgy": (0.8, 0.1),
+        "agd_mgy": (1.2, 0.04),
+        "entrance_air_kerma_mgy": (0.95, 0.03),
+    }
+    for quantity, (factor, uncertainty) in expected.items():
+        before, after = _typical(stated, quantity), _typical(corrected, quantity)
+        assert after.median == pytest.approx(factor * before.median), quantity
+        assert after.calibration_uncertainty == pytest.approx(uncertainty), quantity
+
+
+def test_an_air_kerma_at_the_skin_is_sure_as_the_devices_are_and_compared_with_its_own_levels(
+    mart: Mart, levels: Callable[..., Any]
+) -> None:
+    rows = [
+        row
+        | {
+            "incident_air_kerma_mgy": 2.0,
+            "incident_air_kerma_uncertainty_mgy": 0.2,
+            "entrance_surface_air_kerma_mgy": 2.8,
+            "entrance_surface_air_kerma_uncertainty_mgy": 0.3,
+        }
+        for device in ("A", "B")
+        for row in _rows(device, 1.0, 0.05)
+    ]
+    level = levels(incident_air_kerma_mgy=(2.5, None), entrance_surface_air_kerma_mgy=(2.5, None))
+    report = facility_report(
+        mart(rows), selection=Selection(), drl_set=level, dose_values="corrected", now=NOW, version="1"
+    )
+    incident, surface = (_typical(report, f"{name}_air_kerma_mgy") for name in ("incident", "entrance_surface"))
+    assert (incident.verdict, surface.verdict) == ("within", "above")
+    assert (
+        incident.calibration_uncertainty
+        < 0.1
+        == pytest.approx(_typical(report, "incident_air_kerma_mgy", "A").calibration_uncertainty)
+    )
+
+
+def test_a_stated_ssde_is_corrected_and_derived_doses_have_their_own_uncertainty(mart: Mart) -> None:
     rows = _rows("A", 1.1, 0.05) + _rows("B", 1.1, 0.05)
     for row in rows:
         row |= {"ssde_mgy": row["ctdi_vol_mgy"], "effective_dose_msv": row["dlp_mgy_cm"] / 500}
+        row |= {"ssde_corrected_mgy": row["ctdi_vol_corrected_mgy"], "ssde_relative_uncertainty": 0.11}
         row["effective_dose_uncertainty_msv"] = 0.3 * row["effective_dose_msv"]
     stated, corrected = (_report(mart(rows), dose_values=values) for values in ("stated", "corrected"))
     ssde = [_typical(report, "ssde_mgy") for report in (stated, corrected)]
     assert ssde[1].median == pytest.approx(1.1 * ssde[0].median)
-    assert ssde[1].calibration_uncertainty == _typical(corrected, "ctdi_vol_mgy").calibration_uncertainty
+    assert ssde[1].calibration_uncertainty == pytest.approx(0.11)  # mostly the size factor, common to all devices
     effective = [_typical(report, "effective_dose_msv") for report in (stated, corrected)]
     assert effective[0].median == effective[1].median
     assert effective[1].calibration_uncertainty == pytest.approx(0.3)  # two devices, one set of coefficients

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from tests.dicom.ct_objects import DIAMETER_MM, enhanced_ct, frame
+
+from doseatlas.cli.dose_split import split
 
 from .conftest import Run
 
@@ -161,6 +166,22 @@ def test_an_exam_and_a_patient_are_shown_by_their_keys(run: Run, objects: Path, 
         assert "holds no exam" in unknown.stderr
 
 
+def test_an_exam_is_shown_with_the_coefficients_and_the_guideline_that_are_set(
+    run: Run, objects: Path, tmp_path: Path
+) -> None:
+    from doseatlas.analysis import mart_table
+
+    run("import", str(objects))
+    rows = mart_table(tmp_path / "data" / "mart").to_pyarrow().to_pylist()
+    exam = next(row["exam_id"] for row in rows if row["kind"] == "ct" and (row["age_years"] or 0) >= 18)
+    for name in ("aapm-96", "deak-2010"):
+        lines = _lines(run("dose", "exam", exam, "--format", "jsonl", DOSEATLAS_CT_COEFFICIENTS=name).stdout)
+        assert name in [one["value"] for one in lines if one["quantity"] == "effective_dose_set"]
+    wrong = run("dose", "exam", exam, DOSEATLAS_ACTIVITY_GUIDELINE="ours")
+    assert wrong.returncode == 2
+    assert "Known: eanm-card-2016, north-america-2024" in wrong.stderr
+
+
 def test_organ_doses_name_set_and_source_and_take_a_table_of_one_s_own(run: Run, objects: Path, tmp_path: Path) -> None:
     from doseatlas.analysis import mart_table
     from doseatlas.dosimetry import nuclear_agent, organs_known
@@ -224,3 +245,83 @@ def test_the_ct_of_a_hybrid_exam_stands_beside_the_administration(run: Run, obje
     assert run("report", "--output", str(tmp_path / "report")).returncode == 0
     page = next((tmp_path / "report").rglob("*.html")).read_text(encoding="utf-8")
     assert "1 administration had a CT in the same study" in page
+
+
+def _trunk(folder: Path, **more: Any) -> Path:
+    """Twenty images every 10 mm from -200 mm on, as frames of one object."""
+    folder.mkdir()
+    frames = [frame(10.0 * n - 200, current=100.0 if n < 10 else 300.0, **more) for n in range(20)]
+    (folder / "enhanced.dcm").write_bytes(enhanced_ct("1.2", frames))
+    return folder
+
+
+def test_frames_of_an_enhanced_object_are_measured_as_images_are(run: Run, tmp_path: Path) -> None:
+    folder = _trunk(tmp_path / "scan", ctdi=10.0, phantom="113691")
+    (row,) = _lines(run("dose", "size", str(folder), "--format", "jsonl").stdout)
+    assert row["images"] == 20
+    assert row["diameter mm"] == pytest.approx(DIAMETER_MM, rel=0.005)
+    factor = 3.704369 * np.exp(-0.003671937 * DIAMETER_MM)
+    assert row["ssde mGy"] == pytest.approx(10 * factor, rel=0.005)
+    assert row["central ssde mGy"] in (pytest.approx(5 * factor, rel=0.005), pytest.approx(15 * factor, rel=0.005))
+    assert "by the tube current of each image" in row["remark"]
+
+
+def test_an_enhanced_object_that_contradicts_itself_is_refused_with_its_name(run: Run, tmp_path: Path) -> None:
+    folder = _trunk(tmp_path / "scan")
+    (folder / "wrong.dcm").write_bytes(enhanced_ct("1.2", [frame(0.0)], NumberOfFrames=2))
+    done = run("dose", "size", str(folder), "--format", "jsonl")
+    assert done.returncode == 1
+    assert "wrong.dcm states 2 frames and describes 1" in done.stderr
+    assert _lines(done.stdout)[0]["images"] == 20
+
+
+SPLIT = ("--dlp", "512", "--phantom", "32", "--age", "54")
+BORDERS = ("--range", "chest:-105:0", "--range", "abdomen:-300:-105")
+
+
+def test_a_dlp_is_split_where_the_border_lies_by_the_tube_current(run: Run, tmp_path: Path) -> None:
+    folder = _trunk(tmp_path / "scan")
+    done = run("dose", "split", str(folder), *SPLIT, *BORDERS, "--format", "jsonl")
+    assert done.returncode == 0, done.stderr
+    chest, abdomen, whole = _lines(done.stdout)
+    assert (chest["region"], abdomen["region"], whole["region"]) == ("chest", "abdomen", "all")
+    assert (chest["dlp mGy.cm"], abdomen["dlp mGy.cm"]) == (pytest.approx(384.0), pytest.approx(128.0))
+    assert whole["effective dose mSv"] == pytest.approx(chest["effective dose mSv"] + abdomen["effective dose mSv"])
+    assert whole["effective dose mSv"] == pytest.approx(384 * 0.014 + 128 * 0.015)
+    assert 0.1 < whole["uncertainty mSv"] / whole["effective dose mSv"] < 0.5
+    assert "tube current" in whole["remark"]
+    assert "regions-averaged" not in whole["remark"]
+
+
+def test_what_of_a_scan_lies_in_no_range_is_said(run: Run, tmp_path: Path) -> None:
+    folder = _trunk(tmp_path / "scan")
+    done = run("dose", "split", str(folder), *SPLIT, "--range", "chest:-105:-50", "--format", "jsonl")
+    assert "55 % of the DLP lies in no range" in _lines(done.stdout)[-1]["remark"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"ranges": ["chest:5"]}, "no range such as"),
+        ({"ranges": ["chest:5:x"]}, "no range such as"),
+        ({"ranges": ["chest:nan:9"]}, "lowest z comes first"),
+        ({"ranges": ["chest:9:5"]}, "lowest z comes first"),
+        ({"ranges": ["knee:0:5"]}, "the regions are"),
+        ({"ranges": ["chest:0:50", "abdomen:40:90"]}, "overlap"),
+        ({"dlp": -1.0}, "not possible"),
+        ({"dlp": math.nan}, "not possible"),
+        ({"age": 900.0}, "not possible"),
+        ({"phantom": 20}, "16 or 32 cm"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused(scan: Path, wrong: dict[str, Any], why: str) -> None:
+    stated: dict[str, Any] = {"dlp": 512.0, "ranges": ["chest:0:50"], "age": 54.0}
+    with pytest.raises(typer.BadParameter, match=why):
+        split([scan], **(stated | wrong))
+
+
+def test_a_dlp_of_images_of_several_series_is_not_split(run: Run, scan: Path) -> None:
+    _image(0.0, SeriesInstanceUID="1.2.9").save_as(scan / "other.dcm", enforce_file_format=True)
+    done = run("dose", "split", str(scan), *SPLIT, *BORDERS)
+    assert done.returncode == 3
+    assert "2 series" in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pydicom
@@ -38,7 +39,8 @@ def test_a_patients_exams_are_summed_with_the_part_of_each_and_a_page(run: Run, 
     with (tmp_path / "report" / "csv" / "pregnant_patients.csv").open(encoding="utf-8", newline="") as file:
         (pregnant,) = csv.DictReader(file)
     assert pregnant["pregnancy_status"] == "definitely pregnant"
-    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    whole = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    page = re.sub(r"base64,[\w+/=]+", "", whole)  # three letters may stand in a picture by chance
     assert "Exams of pregnant patients" in page
     assert "The dose to the embryo or foetus is not calculated" in page
     assert "JANE-1" not in page
@@ -56,7 +58,7 @@ def test_a_patients_exams_are_summed_with_the_part_of_each_and_a_page(run: Run, 
     assert "Which procedures it adds up" in html
     assert all(one["exam_id"] in html for one in parts)
     assert "JANE-1" not in html
-    assert "Doe" not in html
+    assert "Doe" not in re.sub(r"base64,[\w+/=]+", "", html)
 
     table = run("dose", "cumulative-skin", key, "--since", parts[1]["study_date"], "--format", "csv").stdout
     listed = [row for row in csv.DictReader(table.splitlines()) if row["date"]]

@@ -21,13 +21,14 @@ RECORDS = {
     "event": Event,
     "filter": Filter,
     "total": Totals,
+    "plane": Event,  # stated once for the events of a plane
     "estimate": DoseEstimate,
     "patient": Patient,
     "device": Device,
 }
 ELSEWHERE = {"thickness_mm", "uncertainty", "estimated_from"}  # stands for two fields, or is a field of the exam
 DOCUMENT = {"started_at", "procedure_reported", "study_instance_uid"}
-PRIVATE = {"99SMS_RADSUM"}
+PRIVATE = {"99SMS_RADSUM", "99PHI-IXR-XPER"}
 SCHEMES = {"DCM", "SRT", "SCT", "LN"} | PRIVATE
 UNIT_ENDINGS = {
     "mgy_cm": "mGy.cm",

@@ -35,7 +35,6 @@ def test_all_tables_load() -> None:
         coefficients.card_multiples,
         coefficients.consensus_activities,
         coefficients.agd_limits,
-        coefficients.backscatter_factors,
         coefficients.display_tolerances,
         coefficients.component_uncertainties,
     ):

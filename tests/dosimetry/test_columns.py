@@ -52,7 +52,7 @@ def test_ssde_of_a_column_is_that_of_each_exam() -> None:
     assert 100 < np.isfinite(found.values).sum() < COUNT
 
 
-@pytest.mark.parametrize("coefficient_set", ["aapm-96", "deak-2010"])
+@pytest.mark.parametrize("coefficient_set", ["aapm-96", "deak-2010", "lee-2012"])
 def test_effective_dose_of_a_column_is_that_of_each_exam(coefficient_set: str) -> None:
     dlp = RANDOM.uniform(-10, 2000, COUNT)
     phantom = RANDOM.choice([16, 32, 0], COUNT, p=[0.4, 0.5, 0.1])
@@ -103,10 +103,11 @@ def test_corrected_columns_are_those_of_each_exam() -> None:
             factors=factors,
         )
 
-    low = QualityFactor(quality="RQR 5", kvp=70, factor=0.9, expanded_relative_uncertainty=0.06)
+    low = QualityFactor(quality="RQR 5", kvp=70, hvl_mm_al=2.6, factor=0.9, expanded_relative_uncertainty=0.06)
     high = QualityFactor(quality="RQR 8", kvp=100, factor=0.97, expanded_relative_uncertainty=0.07)
+    hard = QualityFactor(quality="RQR 9", kvp=120, hvl_mm_al=5.0, factor=1.05, expanded_relative_uncertainty=0.07)
     book = certificate_book(
-        [certificate("a", 2023, low, high), certificate("a", 2024, high), certificate("b", 2024, low)],
+        [certificate("a", 2023, low, high), certificate("a", 2024, high), certificate("b", 2024, low, hard)],
         dt.date(2024, 12, 31),
     )
     value = RANDOM.uniform(-1, 100, COUNT)
@@ -114,7 +115,8 @@ def test_corrected_columns_are_those_of_each_exam() -> None:
     day = np.datetime64("2022-12-01") + RANDOM.integers(0, 900, COUNT)
     day[:3] = np.datetime64("NaT", "D")
     kvp = RANDOM.choice([60.0, 81.5, 90.0, 120.0, np.nan], COUNT)
-    found = corrected_column("kap_gy_cm2", value, device, devices, day, book, kvp=kvp)
+    hvl = RANDOM.choice([2.0, 3.1, 6.0, np.nan], COUNT)
+    found = corrected_column("kap_gy_cm2", value, device, devices, day, book, kvp=kvp, hvl_mm_al=hvl)
     for i in range(COUNT):
         name = devices[device[i]] if device[i] >= 0 else None
         known = None if np.isnat(day[i]) else day[i].astype(object)
@@ -123,6 +125,7 @@ def test_corrected_columns_are_those_of_each_exam() -> None:
             float(value[i]),
             certificate_on(book, name, "kap_gy_cm2", known),
             kvp=None if np.isnan(kvp[i]) else float(kvp[i]),
+            hvl_mm_al=None if np.isnan(hvl[i]) else float(hvl[i]),
         )
         if isinstance(one, CorrectedValue):
             assert found.values[i] == pytest.approx(one.value, rel=1e-12)

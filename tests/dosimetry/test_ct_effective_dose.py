@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doseatlas.dosimetry import Dlp, DosimetryError, Estimate, NotEstimated, ct_effective_dose, phantom_ratio
+from doseatlas.reference import coefficients
 
 CHEST, HEAD, ABDOMEN, PELVIS, NECK = (frozenset({one}) for one in ("chest", "head", "abdomen", "pelvis", "neck"))
 RATIO = phantom_ratio(240)
@@ -101,11 +102,21 @@ def test_events_are_split_by_their_regions_and_phases_add_up() -> None:
     assert not found.flags
 
 
-def test_coefficients_that_were_recalled_say_so() -> None:
-    assert "coefficient-not-verified" in codes(dose(100, 16, NECK, 5))
+def test_no_coefficient_of_ct_is_recalled_and_each_set_names_its_tissue_weights() -> None:
+    assert {row.verified for row in coefficients.ct_coefficients()} == {"seen"}
     found = dose(100, 32, CHEST, 50, coefficient_set="deak-2010")
-    assert codes(found) == ["coefficient-not-verified"]
+    assert codes(found) == []
     assert "ICRP 103" in found.method
+
+
+def test_the_coefficients_of_children_by_icrp_103_are_for_the_16_cm_phantom() -> None:
+    child = dose(100, 16, CHEST, 10, coefficient_set="lee-2012")
+    assert codes(child) == []
+    assert child.value == pytest.approx(100 * 0.0168)
+    on_32 = dose(100, 32, CHEST, 15, coefficient_set="lee-2012")
+    assert codes(on_32) == ["phantom-converted"]
+    # A body of 15 years is a little smaller than an adult's: on one phantom its dose per DLP is not the smaller one.
+    assert on_32.value > dose(100, 32, CHEST, 18, coefficient_set="lee-2012").value == pytest.approx(100 * 0.021)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +131,7 @@ def test_coefficients_that_were_recalled_say_so() -> None:
         (100, 32, frozenset(), 50, {}, "region-not-known"),
         (100, 32, frozenset({"leg"}), 50, {}, "region-not-known"),
         (100, 32, CHEST, 5, {"coefficient_set": "deak-2010"}, "age-outside-table"),
-        (100, 16, NECK, 50, {"coefficient_set": "deak-2010"}, "no-coefficient"),
+        (100, 16, NECK, 50, {"coefficient_set": "lee-2012"}, "no-coefficient"),
     ],
 )
 def test_what_cannot_be_computed_says_why(

@@ -6,11 +6,14 @@ from math import sqrt
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.dosimetry.phantoms import INTERCEPT, PIXEL_MM, Ellipse, hounsfield, stored
 
 from doseatlas.dosimetry import (
     AxialImage,
     DosimetryError,
+    MeasuredImage,
     NotEstimated,
     PatientSize,
     ScanProfile,
@@ -47,12 +50,15 @@ def test_the_mean_is_over_z_and_the_centre_is_the_middle_of_the_range() -> None:
     found = profile([image(20, WIDE), image(0), image(10, WIDE)])
     assert [point.z_mm for point in found.points] == [0, 10, 20]
     assert found.mean.value == pytest.approx(10 * (factor(THIN_MM) + 2 * factor(WIDE_MM)) / 3, rel=2e-3)
-    assert found.central.value == pytest.approx(10 * factor(WIDE_MM), rel=2e-3)
+    assert found.central.ssde.value == pytest.approx(10 * factor(WIDE_MM), rel=2e-3)
     assert found.mean_diameter_mm == pytest.approx((THIN_MM + 2 * WIDE_MM) / 3, rel=5e-3)
     size = size_of_measured([measured(one) for one in (image(20, WIDE), image(0), image(10, WIDE))])
     assert isinstance(size, PatientSize)
     assert size.diameter_mm == found.mean_diameter_mm
-    assert "3 images" in found.mean.method
+    assert found.central.size.diameter_mm == pytest.approx(WIDE_MM, rel=5e-3)
+    assert found.mean.method == (
+        "mean of SSDE(z) over 3 images, water-equivalent diameter from axial images, CTDIvol of the scan"
+    )
 
 
 def test_images_far_apart_stand_for_more_of_the_scan() -> None:
@@ -69,6 +75,15 @@ def test_tube_current_modulation_is_followed_and_a_ctdi_of_each_image_comes_firs
     found = profile(images, ctdi=None)
     assert [point.ctdi_vol_mgy for point in found.points] == [4.0, 6.0]
     assert "of each image" in found.mean.method
+
+
+def test_one_ctdi_in_all_images_is_that_of_the_scan_and_the_tube_current_says_how_it_goes() -> None:
+    images = [image(0, tube_current_ma=100, ctdi_vol_mgy=8), image(10, tube_current_ma=300, ctdi_vol_mgy=8)]
+    found = profile(images, ctdi=None)
+    assert [point.ctdi_vol_mgy for point in found.points] == [4.0, 12.0]
+    assert "by the tube current" in found.dose
+    without = profile([one._replace(tube_current_ma=None) for one in images], ctdi=None)
+    assert [point.ctdi_vol_mgy for point in without.points] == [8.0, 8.0]
 
 
 def test_the_mean_ctdi_along_z_is_that_of_the_scan_however_the_images_lie() -> None:
@@ -104,13 +119,38 @@ def test_without_phantom_or_ctdi_there_is_no_profile() -> None:
         assert found.code == code
 
 
+def measured_at_places(*currents: float | None) -> list[MeasuredImage]:
+    nothing = NotEstimated(quantity="water_equivalent_diameter_mm", code="no-body", message="")
+    return [MeasuredImage(10.0 * n, nothing, None, current) for n, current in enumerate(currents)]
+
+
 def test_a_scan_over_two_regions_is_split_by_z_where_the_border_is_known() -> None:
-    found = profile([image(z, tube_current_ma=100 if z < 15 else 300) for z in (0, 10, 20, 30)])
-    parts = dlp_by_region(found, 800.0, 32, [("abdomen", 0.0, 14.0), ("chest", 16.0, 25.0)])
+    images = measured_at_places(100, 100, 300, 300)
+    parts, outside, dose = dlp_by_region(images, 800.0, 32, [("abdomen", 0.0, 14.0), ("chest", 16.0, 25.0)])
     assert [sorted(part.regions) for part in parts] == [["abdomen"], ["chest"]]
     assert [part.dlp_mgy_cm for part in parts] == pytest.approx([200.0, 600.0])
-    with pytest.raises(DosimetryError, match="without a range"):
-        dlp_by_region(found, 800.0, 32, [])
+    assert outside == pytest.approx(3 / 8)
+    assert "tube current" in dose
+    even, _, dose = dlp_by_region(
+        measured_at_places(100, None, 300, 300), 800.0, 32, [("chest", 0, 5), ("neck", 6, 40)]
+    )
+    assert [part.dlp_mgy_cm for part in even] == pytest.approx([200.0, 600.0])
+    assert dose == "length alone"
+
+
+def test_without_a_range_or_images_or_dose_nothing_is_split() -> None:
+    dark = [one._replace(ctdi_vol_mgy=0.0) for one in measured_at_places(None, None)]
+    for images, ranges in ((measured_at_places(1.0), []), ([], [("chest", 0, 9)]), (dark, [("chest", 0, 9)])):
+        with pytest.raises(DosimetryError, match=r"split by z"):
+            dlp_by_region(images, 800.0, 32, ranges)
+
+
+@given(st.lists(st.floats(1, 500), min_size=1, max_size=20), st.floats(-50, 250))
+def test_the_parts_of_a_split_dlp_add_up_to_it(currents: list[float], border: float) -> None:
+    parts, _, _ = dlp_by_region(
+        measured_at_places(*currents), 500.0, 32, [("abdomen", -1000, border), ("chest", border, 1000)]
+    )
+    assert sum(part.dlp_mgy_cm for part in parts) == pytest.approx(500.0)
 
 
 def test_overscan_is_what_is_irradiated_beyond_the_images_and_the_helix() -> None:

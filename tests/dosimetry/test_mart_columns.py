@@ -8,7 +8,15 @@ import pyarrow as pa
 import pytest
 
 from doseatlas.dicom.simulate import mart_arrow
-from doseatlas.dosimetry import DOSIMETRY_COLUMNS, exam_dosimetry, with_dosimetry
+from doseatlas.dosimetry import (
+    CORRECTED_COLUMNS,
+    DOSIMETRY_COLUMNS,
+    ENTRANCE_COLUMNS,
+    CertificateBook,
+    exam_dosimetry,
+    exam_entrance,
+    with_dosimetry,
+)
 from doseatlas.model import Event, Exam, Patient, Totals
 
 
@@ -29,13 +37,31 @@ def test_each_row_has_the_values_of_the_exam_by_itself(table: pa.Table, kind: st
                 dlp_mgy_cm=row["dlp_mgy_cm"],
                 kap_gy_cm2=row["kap_gy_cm2"],
                 reference_air_kerma_mgy=row["reference_air_kerma_mgy"],
+                fluoro_time_s=row["fluoro_time_s"],
+                agd_left_mgy=row["agd_left_mgy"],
+                agd_right_mgy=row["agd_right_mgy"],
                 administered_activity_mbq=row["administered_activity_mbq"],
                 radiopharmaceutical=row["radiopharmaceutical"],
             ),
-            events=(Event(dlp_mgy_cm=row["dlp_mgy_cm"], phantom_cm=row["phantom_cm"]),) if kind == "ct" else (),
+            events=(
+                Event(
+                    dlp_mgy_cm=row["dlp_mgy_cm"],
+                    phantom_cm=row["phantom_cm"],
+                    entrance_exposure_mgy=row["entrance_air_kerma_mgy"],
+                    kvp=row["kvp"],
+                ),
+            )
+            if kind in ("ct", "projection")
+            else (),
         )
-        alone = exam_dosimetry(exam, procedure=row["procedure"], scans=())
-        for name in ("effective_dose_msv", "effective_dose_uncertainty_msv", "kap_corrected_gy_cm2"):
+        alone = exam_dosimetry(exam, procedure=row["procedure"], scans=(), displayed=row)
+        if row["entrance_air_kerma_mgy"]:
+            alone |= exam_entrance(exam, device=None, certificates=CertificateBook(), plausible=True)
+            assert row["entrance_kerma_method"] == alone["entrance_kerma_method"]
+        numbers = [one for pair in CORRECTED_COLUMNS.values() for one in pair]
+        numbers += ["effective_dose_msv", "effective_dose_uncertainty_msv"]
+        numbers += [column.name for column in ENTRANCE_COLUMNS if column.type == "float64" and column.name in alone]
+        for name in numbers:
             assert row[name] == (alone[name] and pytest.approx(alone[name], rel=1e-9)), (name, row["procedure"])
         assert row["calibration"] == alone["calibration"]
         assert row["effective_dose_set"] == alone["effective_dose_set"]

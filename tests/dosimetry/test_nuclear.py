@@ -91,21 +91,43 @@ def test_the_effective_dose_is_by_age_after_icrp_128(age: float, per_mbq: float)
 def test_another_set_gives_another_dose_and_both_say_which() -> None:
     found = nuclear_effective_dose(200.0, FDG, 40.0, coefficient_set="andersson-2014")
     assert isinstance(found, Estimate)
-    assert found.value == pytest.approx(200 * 0.0159)
+    assert found.value == pytest.approx(200 * 0.0171)  # of the erratum; the paper has 0.0159
+    assert "erratum" in found.source
     assert found.coefficient_set == "andersson-2014"
     with pytest.raises(DosimetryError, match="no coefficient set"):
         nuclear_effective_dose(200.0, FDG, 40.0, coefficient_set="icrp-53")
 
 
 def test_a_recalled_coefficient_is_a_last_resort_and_flagged() -> None:
-    mag3 = nuclear_agent("Technetium Tc^99m^ mertiatide", "^99m^Technetium", None)
-    firm = nuclear_effective_dose(100.0, mag3, 40.0)
+    water = nuclear_agent("Oxygen O^15^ water", None, None)
+    firm = nuclear_effective_dose(100.0, water, 40.0)
     assert isinstance(firm, Estimate)
-    assert firm.coefficient_set == "andersson-2014"
+    assert firm.coefficient_set == "icrp-106"
     assert "coefficient-not-verified" not in [flag.code for flag in firm.flags]
-    recalled = nuclear_effective_dose(100.0, mag3, 40.0, coefficient_set="icrp-128")
+    recalled = nuclear_effective_dose(100.0, water, 40.0, coefficient_set="icrp-128")
     assert isinstance(recalled, Estimate)
     assert "coefficient-not-verified" in [flag.code for flag in recalled.flags]
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "coefficient_set", "per_mbq"),
+    [
+        ("Technetium Tc^99m^ mertiatide", 5.0, "icrp-128", 0.012),
+        ("Technetium Tc^99m^ sestamibi", 1.0, "icrp-128", 0.053),
+        ("Technetium Tc^99m^ aggregated albumin", 10.0, "icrp-128", 0.023),
+        ("Iobenguane I^123^", 5.0, "icrp-128", 0.037),
+        ("Technetium Tc^99m^ disofenin", 1.0, "icrp-128", 0.1),
+        ("Oxygen O^15^ water", 40.0, "icrp-106", 0.0011),
+    ],
+)
+def test_a_coefficient_that_was_read_comes_with_its_set_for_children_too(
+    name: str, age: float, coefficient_set: str, per_mbq: float
+) -> None:
+    found = nuclear_effective_dose(100.0, nuclear_agent(name, None, None), age)
+    assert isinstance(found, Estimate)
+    assert found.coefficient_set == coefficient_set
+    assert found.value == pytest.approx(100 * per_mbq)
+    assert "coefficient-not-verified" not in [flag.code for flag in found.flags]
 
 
 def test_an_infant_below_the_youngest_age_and_an_unknown_agent_have_no_dose() -> None:

@@ -38,11 +38,16 @@ def test_set_ids_are_unique_and_the_default_is_a_national_set_in_force() -> None
     assert mapped[DEFAULT_DRL_SET] == max(mapped.values())
 
 
-def test_ctdiw_and_incident_air_kerma_are_never_compared() -> None:
+def test_ctdiw_is_never_compared_and_each_entrance_kerma_only_as_what_it_is() -> None:
+    entrance = {"Ka,i": "incident_air_kerma_mgy", "Ka,e": "entrance_surface_air_kerma_mgy"}
+    compared = set()
     for one in drl_sets():
         for row in one.rows:
-            if row.stated.startswith(("CTDIw", "Ka,i")):
-                assert not row.is_mapped
+            assert not (row.stated.startswith("CTDIw") and row.is_mapped)
+            if row.is_mapped and row.stated[:4] in entrance:
+                assert row.quantity == entrance[row.stated[:4]]
+                compared.add(row.quantity)
+    assert compared == set(entrance.values())
 
 
 def test_units_are_converted_and_the_published_ones_kept(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.dicom.ct_objects import DIAMETER_MM, enhanced_ct, frame
 from tests.service.peers import split
 
 import doseatlas
@@ -23,6 +24,9 @@ from doseatlas.service.metrics import Metrics
 from doseatlas.service.mpps import Mpps
 from doseatlas.service.spool import Spool, received_at
 from doseatlas.settings import ServiceSettings, Settings
+from doseatlas.store import Store
+from doseatlas.store.image_sizes import sizes_of
+from doseatlas.store.schema import image_sizes
 
 
 def spool_object(spool: Spool, path: Path, facility: str | None = None) -> Path:
@@ -67,6 +71,23 @@ def test_objects_are_imported_for_the_facility_that_their_sender_is_bound_to(
         facilities = set(atlas.exams().to_pyarrow()["facility"].to_pylist())
     assert {"North", "South"} < facilities
     assert len(facilities) == 3
+
+
+def test_frames_of_an_enhanced_ct_that_arrives_are_measured(tmp_path: Path, reports: list[Path]) -> None:
+    report = doseatlas.read(reports[0])
+    study = next(exam.study_instance_uid for exam in report if exam.study_instance_uid)
+    enhanced = tmp_path / "enhanced.dcm"
+    enhanced.write_bytes(enhanced_ct(study, [frame(5.0 * n) for n in range(4)]))
+    spool = Spool(tmp_path)
+    for path in (reports[0], enhanced):
+        spool_object(spool, path)
+    spool.close()
+    events_of(Settings(data_dir=str(tmp_path), jobs=1))
+    with Store.from_settings(Settings(data_dir=str(tmp_path))) as store, store.database.reading() as connection:
+        (kept,) = connection.execute(image_sizes.select()).all()
+        assert store.mart_row(kept.exam_id) is not None
+        (sizes,) = sizes_of(connection, [kept.exam_id]).values()
+    assert [place.diameter_mm for place in sizes.places] == [pytest.approx(DIAMETER_MM, rel=0.005)] * 4
 
 
 def test_an_object_that_importers_die_of_is_found_and_put_away(

@@ -46,7 +46,7 @@ def ct(*events: Event, age: float | None = 54.0) -> dict[str, object]:
 @pytest.mark.parametrize("kind", ["ct", "projection", "mammography", "nuclear"])
 def test_a_row_has_the_marts_columns(kind: str) -> None:
     from_dosimetry = {column.name for column in (*DOSIMETRY_COLUMNS, *ENTRANCE_COLUMNS, *SKIN_DOSE_COLUMNS)}
-    columns = {column.name for column in EXAM_COLUMNS} - {"exam_id", "facility", "month"} - from_dosimetry
+    columns = {column.name for column in EXAM_COLUMNS} - {"exam_id", "study_id", "facility", "month"} - from_dosimetry
     assert summarise(msgspec.convert({"kind": kind}, Exam), Classification()).keys() == columns
 
 

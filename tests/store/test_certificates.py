@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pydicom
 import pytest
 
 from doseatlas.analysis import mart_table
-from doseatlas.dosimetry import CalibrationError, Certificate, QualityFactor
+from doseatlas.dicom.simulate import encode_exam, exams, plan
+from doseatlas.dosimetry import CORRECTED_COLUMNS, CalibrationError, Certificate, QualityFactor, certificate_named
 from doseatlas.standardise import device_name
 from doseatlas.store import (
     Store,
@@ -23,6 +26,7 @@ from doseatlas.store import (
 )
 
 TODAY = dt.date(2025, 1, 1)
+DAY = dt.date(2024, 3, 5)
 TEXT = """
 id = "C-1"
 device = "ACME One CT1"
@@ -119,6 +123,61 @@ def test_a_correction_supersedes_and_a_removal_brings_back_what_was_with_the_his
         remove_certificate(store, "C-2")
 
 
+def test_ctdi_vol_and_ssde_follow_and_other_devices_stand_with_their_display_s_tolerance(
+    store: Store, device: str
+) -> None:
+    before = _rows(store)
+    by_ctdi = _certificate(device, quantity="ctdi_vol_mgy", valid_until=dt.date(2024, 12, 31))
+    add_certificates(store, [by_ctdi], TODAY)
+    certified = 0
+    for key, row in _rows(store).items():
+        for name in ("ctdi_vol_mgy", "dlp_mgy_cm", "ssde_mgy"):
+            corrected, relative = CORRECTED_COLUMNS[name]
+            if row[name] is None:
+                assert row[corrected] is None
+            elif row["device"] == device:
+                certified += 1
+                assert row[corrected] == pytest.approx(1.1 * row[name])
+                assert row[relative] < before[key][relative]
+                assert certificate_named(row["calibration"], name) == "C-1"
+            else:
+                assert (row[corrected], row[relative]) == (row[name], before[key][relative])
+    assert certified
+    add_certificates(store, [_certificate(device, "C-2", quantity="ctdi_vol_mgy", supersedes="C-1", factor=0.9)], TODAY)
+    for row in _rows(store).values():
+        if row["device"] == device and row["ctdi_vol_mgy"] is not None:
+            # C-2 is valid for a shorter time than what it supersedes.
+            covered = str(row["study_date"]) < "2024-04-01"
+            factor = 0.9 if covered else 1.0
+            assert row["ctdi_vol_corrected_mgy"] == pytest.approx(factor * row["ctdi_vol_mgy"])
+            assert row["calibration"] == ("C-2" if covered else "display tolerance")
+    assert [one.state for one in kept_certificates(store)] == ["superseded", "in force"]
+
+
+def test_glandular_doses_and_entrance_exposures_are_corrected_too(store: Store, objects: Path) -> None:
+    import_paths(store, [objects])
+    plain = _rows(store)
+    for kind, quantity, instrument in (
+        ("mammography", "agd_mgy", "agd-display"),
+        ("projection", "entrance_air_kerma_mgy", "qa-meter"),
+    ):
+        stated = [row for row in plain.values() if row["kind"] == kind and row[quantity] is not None]
+        device, day = stated[0]["device"], stated[0]["study_date"]
+        one = _certificate(
+            device,
+            f"C-{quantity}",
+            quantity=quantity,
+            instrument=instrument,
+            valid_from=day,
+            valid_until=day + dt.timedelta(days=1),
+        )
+        add_certificates(store, [one], TODAY)
+        corrected, _ = CORRECTED_COLUMNS[quantity]
+        found = _rows(store)[stated[0]["exam_id"]]
+        assert found[corrected] == pytest.approx(1.1 * found[quantity])
+        assert found[quantity] == stated[0][quantity]
+
+
 def test_what_is_imported_or_rebuilt_later_is_corrected_too(store: Store, objects: Path, tmp_path: Path) -> None:
     import_paths(store, [objects])
     device = next(name for exam in list(store.exams(kind="ct")) if (name := device_name(exam.device)))
@@ -151,9 +210,80 @@ def test_a_certificate_is_read_from_toml(tmp_path: Path) -> None:
     assert read.traceability[0].laboratory == "PTB"
 
 
+OUTPUT = """
+id = "{name}"
+device = "{device}"
+instrument = "tube-output"
+quantity = "tube_output_mgy_per_mas"
+laboratory = "Medical physics"
+issued_on = 2024-01-01
+valid_from = 2024-01-01
+valid_until = 2025-01-01
+[tube_output]
+distance_mm = 1000
+[tube_output.chamber]
+calibration_coefficient_mgy = 0.043
+temperature_c = 20.0
+pressure_kpa = 101.3
+[[tube_output.points]]
+kvp = 60
+output_mgy_per_mas = 0.03
+expanded_relative_uncertainty = 0.05
+[[tube_output.points]]
+kvp = 130
+readings = [60.0, 60.2]
+tube_loading_mas = 20
+expanded_relative_uncertainty = 0.05
+"""
+
+
+@pytest.fixture
+def unmeasured(store: Store, tmp_path: Path) -> dict[str, Any]:
+    """The row of a radiograph whose image states technique, distance to the skin and KAP, but no kerma and no field."""
+    world = plan("facility", exams=400, seed=6, start=DAY, end=DAY, faults=False, device_classes=("radiography",))
+    one = next(one for one in exams(world) if one.reports[0].source == "image")
+    image = pydicom.dcmread(BytesIO(encode_exam(one)[0]))
+    del image.EntranceDoseInmGy
+    image.DistanceSourceToEntrance = 950
+    image.save_as(tmp_path / "unmeasured.dcm")
+    import_paths(store, [tmp_path / "unmeasured.dcm"])
+    (row,) = _rows(store).values()
+    row["mas"] = one.reports[0].events[0].exposure_mas
+    return row
+
+
+def test_a_measured_output_of_the_tube_gives_the_kerma_of_exams_that_display_none(
+    store: Store, unmeasured: dict[str, Any], tmp_path: Path
+) -> None:
+    assert unmeasured["incident_air_kerma_mgy"] is None
+    assert "No measured output of the tube covers the day" in unmeasured["entrance_kerma_method"]
+    file = tmp_path / "output.toml"
+    file.write_text(OUTPUT.format(name="QA-1", device=unmeasured["device"]))
+    assert add_certificates(store, [read_certificate(file)], TODAY).exams == 1
+    (row,) = _rows(store).values()
+    assert row["entrance_kerma_method"].startswith("tube output of QA-1")
+    output = row["incident_air_kerma_mgy"] / unmeasured["mas"] * (950 / 1000) ** 2
+    assert 0.03 < output < 60.1 * 0.043 / 20
+    assert row["entrance_surface_air_kerma_mgy"] > row["incident_air_kerma_mgy"]
+    text = OUTPUT.format(name="QA-2", device=unmeasured["device"]).replace("= 0.043", "= 0.053")
+    file.write_text(text.replace("output_mgy_per_mas = 0.03\n", "output_mgy_per_mas = 0.037\n"))
+    with pytest.raises(CalibrationError, match="both cover"):
+        add_certificates(store, [read_certificate(file)], TODAY)
+    file.write_text(file.read_text().replace("[tube_output]", 'supersedes = "QA-1"\n[tube_output]'))
+    assert add_certificates(store, [read_certificate(file)], TODAY).exams == 1
+    (newer,) = _rows(store).values()
+    assert newer["incident_air_kerma_mgy"] == pytest.approx(row["incident_air_kerma_mgy"] * 53 / 43, rel=0.01)
+    remove_certificate(store, "QA-2")
+    assert _rows(store) == {row["exam_id"]: row}
+    assert [one.state for one in kept_certificates(store)] == ["in force", "removed"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (OUTPUT.replace("kvp = 60", "kv = 60"), "no certificate has: kv"),
+        (OUTPUT.replace("temperature_c", "temperature"), "no certificate has: temperature"),
+        (OUTPUT.replace("distance_mm = 1000", 'distance_mm = "1 m"'), "is no certificate"),
         (TEXT.replace("kvp =", "kv ="), "no certificate has: kv"),
         (TEXT.replace("laboratory =", "lab ="), "no certificate has: lab"),
         (TEXT.replace("factor = 1.1", 'factor = "1.1"'), "is no certificate"),

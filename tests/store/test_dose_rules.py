@@ -13,7 +13,7 @@ from sqlalchemy import delete
 from doseatlas.dicom.simulate import exams, plan, to_exam
 from doseatlas.dosimetry import Certificate, CertificateBook, QualityFactor, certificate_book
 from doseatlas.model import Exam, Totals
-from doseatlas.standardise import classify, device_name
+from doseatlas.standardise import classify, device_name, summarise
 from doseatlas.store import Store, import_paths
 from doseatlas.store.dose_rules import DoseRules, dose_columns
 from doseatlas.store.schema import meta
@@ -33,7 +33,8 @@ def angiography() -> Exam:
 
 
 def _columns(exam: Exam, rules: DoseRules = RULES) -> dict[str, Any]:
-    return dose_columns(exam, classify(exam, {}), rules)
+    classification = classify(exam, {})
+    return dose_columns(exam, classification, rules, summarise(exam, classification))
 
 
 def test_an_exam_above_the_kerma_set_has_a_peak_skin_dose_with_its_uncertainty(angiography: Exam) -> None:
@@ -85,7 +86,7 @@ def test_the_kermas_certificate_scales_the_peak_and_narrows_it(angiography: Exam
     assert after["peak_skin_dose_mgy"] == pytest.approx(0.8 * before["peak_skin_dose_mgy"])
     relative = [row["peak_skin_dose_uncertainty_mgy"] / row["peak_skin_dose_mgy"] for row in (before, after)]
     assert relative[1] < relative[0]
-    assert after["calibration"] == "display tolerance; K-1"  # the KAP has none
+    assert after["calibration"] == "kap_gy_cm2: display tolerance; reference_air_kerma_mgy: K-1"
 
 
 def test_a_store_of_an_older_version_says_so_until_it_is_rebuilt(store: Store, objects: Path) -> None:

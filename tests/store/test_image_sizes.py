@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -11,61 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from tests.dicom.ct_objects import A_MM, B_MM, DIAMETER_MM, SIDE, axial, enhanced_ct, frame, legacy_ct, localiser
 
+from doseatlas.cli.dose_size import size
+from doseatlas.cli.output import Format
 from doseatlas.dicom import read_bytes
 from doseatlas.dicom.simulate import encode_exam, exams, plan
-from doseatlas.standardise import classify
+from doseatlas.standardise import classify, ct_scans
 from doseatlas.store import Store, import_paths
 from doseatlas.store.schema import image_sizes
-
-SIDE, PIXEL_MM, A_MM, B_MM = 256, 1.5, 150.0, 110.0
-DIAMETER_MM = 2 * np.sqrt(A_MM * B_MM)
-_AXIS = (np.arange(SIDE) + 0.5 - SIDE / 2) * PIXEL_MM
-
-
-def _ct_image(study: str, pixels: np.ndarray[Any, Any], **more: Any) -> bytes:
-    image = Dataset()
-    image.file_meta = FileMetaDataset()
-    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID = CTImageStorage
-    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID = generate_uid()
-    image.StudyInstanceUID, image.SeriesInstanceUID = study, "1.2.3"
-    image.Modality, image.ImageType = "CT", ["ORIGINAL", "PRIMARY", "AXIAL"]
-    image.Rows, image.Columns = pixels.shape
-    image.BitsAllocated = image.BitsStored = 16
-    image.HighBit, image.PixelRepresentation, image.SamplesPerPixel = 15, 0, 1
-    image.PhotometricInterpretation = "MONOCHROME2"
-    image.PixelSpacing = [PIXEL_MM, PIXEL_MM]
-    image.RescaleSlope, image.RescaleIntercept = 1, -1024
-    image.PixelData = pixels.astype(np.uint16).tobytes()
-    for name, value in more.items():
-        setattr(image, name, value)
-    file = BytesIO()
-    image.save_as(file, enforce_file_format=True)
-    return file.getvalue()
-
-
-def _axial(study: str, z_mm: float, scale: float = 1.0, **more: Any) -> bytes:
-    """An axial image of an ellipse of water."""
-    x, y = np.meshgrid(_AXIS, _AXIS)
-    inside = (x / (scale * A_MM)) ** 2 + (y / (scale * B_MM)) ** 2 <= 1
-    stated = {"ImagePositionPatient": [_AXIS[0], _AXIS[0], z_mm], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
-    return _ct_image(study, np.where(inside, 1024, 24), **(stated | more))
-
-
-def _localiser(study: str, half_width_mm: float, across: list[int], series: str) -> bytes:
-    chord = 2 * np.sqrt(np.maximum(0.0, half_width_mm**2 - _AXIS**2))
-    pixels = np.repeat(100 + 3 * chord[None, :], 40, axis=0)
-    return _ct_image(
-        study,
-        pixels,
-        ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"],
-        SeriesInstanceUID=series,
-        ImagePositionPatient=[0, 0, 100],
-        ImageOrientationPatient=[*across, 0, 0, -1],
-    )
 
 
 @pytest.fixture(scope="module")
@@ -108,16 +63,17 @@ def _row(store: Store) -> dict[str, Any]:
 def _check(row: dict[str, Any]) -> None:
     assert row["patient_diameter_mm"] == pytest.approx(DIAMETER_MM, rel=0.005)
     assert row["patient_diameter_central_mm"] == pytest.approx(DIAMETER_MM, rel=0.005)
-    assert row["ssde_method"] == "water-equivalent diameter from axial images"
+    assert row["ssde_method"] == "water-equivalent diameter from axial images, CTDIvol of the scan"
     factor = 3.704369 * np.exp(-0.003671937 * row["patient_diameter_mm"])
     assert row["ssde_derived_mgy"] == pytest.approx(factor * row["ctdi_vol_mgy"], rel=1e-6)
+    assert row["ssde_central_mgy"] == pytest.approx(row["ssde_derived_mgy"], rel=1e-6)
     assert "size-from-height-and-weight" not in row.get("dosimetry_flags", [])
 
 
 def test_images_without_dose_give_the_exam_of_the_report_its_ssde(
     store: Store, tmp_path: Path, report: bytes, study: str
 ) -> None:
-    _import(store, tmp_path / "in", report, *(_axial(study, 5.0 * n) for n in range(4)))
+    _import(store, tmp_path / "in", report, *(axial(study, 5.0 * n) for n in range(4)))
     _check(_row(store))
 
 
@@ -125,7 +81,7 @@ def test_images_without_dose_give_the_exam_of_the_report_its_ssde(
 def test_the_order_in_which_report_and_images_come_does_not_matter(
     store: Store, tmp_path: Path, report: bytes, study: str, first: str
 ) -> None:
-    parts = {"report": [report], "images": [_axial(study, 5.0 * n) for n in range(3)]}
+    parts = {"report": [report], "images": [axial(study, 5.0 * n) for n in range(3)]}
     second = "images" if first == "report" else "report"
     _import(store, tmp_path / "one", *parts[first])
     _import(store, tmp_path / "two", *parts[second])
@@ -136,7 +92,7 @@ def test_the_order_in_which_report_and_images_come_does_not_matter(
 
 
 def test_a_rebuild_keeps_what_was_measured(store: Store, tmp_path: Path, report: bytes, study: str) -> None:
-    _import(store, tmp_path / "in", report, *(_axial(study, 5.0 * n) for n in range(3)))
+    _import(store, tmp_path / "in", report, *(axial(study, 5.0 * n) for n in range(3)))
     before = _row(store)
     store.rebuild()
     assert _row(store) == before
@@ -144,7 +100,7 @@ def test_a_rebuild_keeps_what_was_measured(store: Store, tmp_path: Path, report:
 
 def test_images_in_a_zip_archive_are_measured_too(store: Store, tmp_path: Path, report: bytes, study: str) -> None:
     with zipfile.ZipFile(tmp_path / "disc.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for number, content in enumerate([report, *(_axial(study, 5.0 * n) for n in range(3))]):
+        for number, content in enumerate([report, *(axial(study, 5.0 * n) for n in range(3))]):
             archive.writestr(f"{number}.dcm", content)
     import_paths(store, [tmp_path / "disc.zip"])
     _check(_row(store))
@@ -153,10 +109,10 @@ def test_images_in_a_zip_archive_are_measured_too(store: Store, tmp_path: Path, 
 def test_reformatted_derived_and_damaged_images_are_not_measured(
     store: Store, tmp_path: Path, report: bytes, study: str
 ) -> None:
-    coronal = _axial(study, 5.0, scale=0.5, ImageOrientationPatient=[1, 0, 0, 0, 0, -1])
-    derived = _axial(study, 10.0, scale=0.5, ImageType=["DERIVED", "SECONDARY", "AXIAL"])
-    short = _axial(study, 15.0, scale=0.5, PixelData=b"\0" * 100)
-    _import(store, tmp_path / "in", report, coronal, derived, short, _axial(study, 0.0))
+    coronal = axial(study, 5.0, scale=0.5, ImageOrientationPatient=[1, 0, 0, 0, 0, -1])
+    derived = axial(study, 10.0, scale=0.5, ImageType=["DERIVED", "SECONDARY", "AXIAL"])
+    short = axial(study, 15.0, scale=0.5, PixelData=b"\0" * 100)
+    _import(store, tmp_path / "in", report, coronal, derived, short, axial(study, 0.0))
     _check(_row(store))
 
 
@@ -167,8 +123,8 @@ def test_two_localisers_at_right_angles_give_a_flagged_diameter_where_no_axial_i
         store,
         tmp_path / "in",
         report,
-        _localiser(study, A_MM, [1, 0, 0], "1.2.4"),
-        _localiser(study, B_MM, [0, 1, 0], "1.2.5"),
+        localiser(study, A_MM, [1, 0, 0], "1.2.4"),
+        localiser(study, B_MM, [0, 1, 0], "1.2.5"),
     )
     row = _row(store)
     assert row["ssde_method"] == "effective diameter from two localisers"
@@ -177,8 +133,86 @@ def test_two_localisers_at_right_angles_give_a_flagged_diameter_where_no_axial_i
 
 
 def test_no_pixels_are_kept(store: Store, tmp_path: Path, report: bytes, study: str) -> None:
-    _import(store, tmp_path / "in", report, *(_axial(study, 5.0 * n) for n in range(20)))
+    _import(store, tmp_path / "in", report, *(axial(study, 5.0 * n) for n in range(20)))
     with store.database.reading() as connection:
         (row,) = connection.execute(image_sizes.select()).all()
     assert len(row.sizes) < 2000
     assert sum(file.stat().st_size for file in store.archive.folder.rglob("*") if file.is_file()) < SIDE * SIDE
+
+
+@pytest.mark.parametrize("make", [enhanced_ct, legacy_ct])
+def test_frames_of_a_multi_frame_object_are_measured_as_single_images_are(
+    store: Store, tmp_path: Path, report: bytes, study: str, make: Any
+) -> None:
+    frames = [frame(z, ctdi=0.0, current=0.0) for z in range(0, 20, 2)]
+    _import(store, tmp_path / "in", report, make(study, frames))
+    _check(_row(store))
+
+
+def test_a_multi_frame_object_in_a_zip_archive_is_measured_too(
+    store: Store, tmp_path: Path, report: bytes, study: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "disc.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.dcm", report)
+        archive.writestr("b.dcm", enhanced_ct(study, [frame(5.0 * n) for n in range(3)]))
+    import_paths(store, [tmp_path / "disc.zip"])
+    _check(_row(store))
+
+
+@pytest.mark.parametrize("damage", ["short", "frames"])
+def test_a_damaged_multi_frame_object_keeps_no_dose_from_being_imported(
+    store: Store, tmp_path: Path, report: bytes, study: str, damage: str
+) -> None:
+    frames = [frame(5.0 * n, 0.5) for n in range(3)]
+    bad = enhanced_ct(study, frames)[:-5000] if damage == "short" else enhanced_ct(study, frames, NumberOfFrames=7)
+    _import(store, tmp_path / "in", report, bad, axial(study, 0.0))
+    _check(_row(store))
+
+
+def test_the_mart_and_dose_size_give_the_same_ssde_of_the_same_images(
+    store: Store, tmp_path: Path, report: bytes, study: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scan, *others) = ct_scans(read_bytes(report, path="x").exam.events)
+    assert not others
+    frames = [
+        frame(1.25 * n, 1 - 0.004 * n, current=100.0 + 3 * n, event=scan.event_uid, phantom="113691") for n in range(60)
+    ]
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "enhanced.dcm").write_bytes(enhanced_ct(study, frames))
+    _import(store, tmp_path / "in", report)
+    import_paths(store, [folder])
+    row = _row(store)
+    size([folder], ctdi_vol=scan.ctdi_vol_mgy, phantom=scan.phantom_cm, form=Format.jsonl)
+    shown = json.loads(capsys.readouterr().out)
+    assert "tube current" in row["ssde_method"]
+    assert shown["ssde mGy"] == pytest.approx(row["ssde_derived_mgy"], rel=1e-12)
+    assert shown["central ssde mGy"] == pytest.approx(row["ssde_central_mgy"], rel=1e-12)
+    assert shown["diameter mm"] == pytest.approx(row["patient_diameter_mm"], rel=1e-12)
+    assert row["ssde_central_mgy"] != pytest.approx(row["ssde_derived_mgy"], rel=1e-3)
+
+
+@pytest.mark.parametrize("states", ["a dose", "no dose"])
+def test_images_of_which_a_store_keeps_nothing_are_measured_when_they_are_imported_again(
+    store: Store, tmp_path: Path, report: bytes, study: str, states: str
+) -> None:
+    more: dict[str, Any] = {"CTDIvol": 8.0} if states == "a dose" else {}
+    images = [axial(study, 5.0 * n, **more) for n in range(3)]
+    _import(store, tmp_path / "in", report, *images)
+    whole = _row(store)
+    with store.database.writing() as connection:  # as in a store of a version that measured nothing
+        connection.execute(image_sizes.delete())
+    store.rebuild()
+    again = import_paths(store, [tmp_path / "in"])
+    assert again.imported == 0
+    assert _row(store) == whole
+
+
+def test_images_that_are_kept_are_not_decoded_again(
+    store: Store, tmp_path: Path, report: bytes, study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _import(store, tmp_path / "in", report, *(axial(study, 2.0 * n) for n in range(4)))
+    whole = _row(store)
+    monkeypatch.setattr("doseatlas.dicom.axial.frame_decoder", lambda *_: pytest.fail)
+    import_paths(store, [tmp_path / "in"])
+    assert _row(store) == whole

@@ -70,7 +70,7 @@ def test_each_exam_is_left_out_under_the_first_reason_that_holds(tmp_path: Path,
 def test_a_study_of_corrected_doses_takes_what_the_certificates_of_a_mart_make_of_them(
     tmp_path: Path, mart: Mart, study: Study
 ) -> None:
-    rows = [chest(dlp_mgy_cm=100.0, ctdi_vol_mgy=5.0, dlp_corrected_mgy_cm=120.0)] * 12
+    rows = [chest(dlp_mgy_cm=100.0, ctdi_vol_mgy=5.0, dlp_corrected_mgy_cm=120.0, ctdi_vol_corrected_mgy=6.0)] * 12
     corrected = msgspec.structs.replace(study, rules=msgspec.structs.replace(study.rules, dose_values="corrected"))
     for rules, dlp, ctdi in ((study, 100.0, 5.0), (corrected, 120.0, 6.0)):
         folder = tmp_path / rules.rules.dose_values

@@ -1,12 +1,12 @@
 """What do statistics count where stated values are corrected by calibration certificates, and how sure is a median?
 
-Corrected values stand in the columns of the stated ones; CTDIvol and a stated SSDE are corrected as the DLP is. The
-error of a calibration is common to the exams of a device and does not average out: it widens the interval of the
-median, and makes the probability that this lies above a level less sure. Values that no certificate covers count as
-stated, with the tolerance of their display as uncertainty.
+Corrected values stand in the columns of the stated ones. The error of a calibration is common to the exams of a device
+and does not average out: it widens the interval of the median, and makes the probability that this lies above a level
+less sure. Values that no certificate covers count as stated, with the tolerance of their display as uncertainty.
 
-Doses that are derived here rest on corrected values whatever is counted. Their uncertainty, of calibration and of
-coefficients, is taken as common to all exams, as the coefficients are.
+Doses that are derived here rest on corrected values whatever is counted. The uncertainty of an air kerma is mostly that
+of the device; that of an effective dose and of an SSDE, stated or derived, is taken as common to all exams, as their
+coefficients are.
 """
 
 from __future__ import annotations
@@ -34,11 +34,14 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-_LIKE_DLP = ("ctdi_vol_mgy", "ssde_mgy")
 _DERIVED = {
     "effective_dose_msv": "effective_dose_uncertainty_msv",
     "ssde_derived_mgy": "ssde_derived_uncertainty_mgy",
+    "incident_air_kerma_mgy": "incident_air_kerma_uncertainty_mgy",
+    "entrance_surface_air_kerma_mgy": "entrance_surface_air_kerma_uncertainty_mgy",
 }
+_BY_COEFFICIENT = frozenset({"effective_dose_msv", "ssde_derived_mgy", "ssde_mgy"})
+"""Quantities whose uncertainty is mostly that of coefficients, hence common to all devices."""
 _UNKNOWN_DEVICE = "unknown device"
 _ERRORS = 100
 """Into so many equally likely errors of calibration a probability is split."""
@@ -51,9 +54,9 @@ def counted_as(exams: ibis.Table, dose_values: DoseValues) -> ibis.Table:
 
 def with_corrected_values(exams: ibis.Table) -> ibis.Table:
     """Return exams of a mart whose displayed values are the corrected ones; as stated where there is no correction."""
-    values = {stated: exams[corrected].fill_null(exams[stated]) for stated, (corrected, _) in CORRECTED_COLUMNS.items()}
-    factor = (values["dlp_mgy_cm"] / exams.dlp_mgy_cm.nullif(0.0)).fill_null(1.0)
-    return exams.mutate(**values, **{name: exams[name] * factor for name in _LIKE_DLP})
+    return exams.mutate(
+        **{stated: exams[corrected].fill_null(exams[stated]) for stated, (corrected, _) in CORRECTED_COLUMNS.items()}
+    )
 
 
 class Calibrated(NamedTuple):
@@ -210,14 +213,15 @@ def _calibrated(exams: ibis.Table, keys: Sequence[str]) -> Iterator[ibis.Table]:
     """Yield, quantity by quantity, ``PEERS``, ``keys``, ``calibrated`` (the device), ``value`` and ``relative``."""
     import ibis
 
-    on_phantom = {quantity.name for quantity in quantities() if quantity.phantom_matters}
+    on_phantom = {quantity.name: quantity.phantom_matters for quantity in quantities()}
     device = exams.device.fill_null(_UNKNOWN_DEVICE)
     known = exams.mutate(device=device)
     stated = {stated: exams[uncertainty] for stated, (_, uncertainty) in CORRECTED_COLUMNS.items()}
-    stated |= dict.fromkeys(_LIKE_DLP, stated["dlp_mgy_cm"])
     derived = {name: exams[uncertainty] / exams[name].nullif(0.0) for name, uncertainty in _DERIVED.items()}
     for quantity, relative in (stated | derived).items():
-        common = ibis.literal("all") if quantity in derived else exams.facility + " / " + device
+        if quantity not in on_phantom:  # a column of the mart that no statistic counts
+            continue
+        common = ibis.literal("all") if quantity in _BY_COEFFICIENT else exams.facility + " / " + device
         own = known.mutate(calibrated=common, relative=relative).filter(exams[quantity].notnull())
         yield own.select(
             "procedure",
@@ -225,7 +229,7 @@ def _calibrated(exams: ibis.Table, keys: Sequence[str]) -> Iterator[ibis.Table]:
             *keys,
             "calibrated",
             quantity=ibis.literal(quantity),
-            phantom_cm=(own.phantom_cm.fill_null(0) if quantity in on_phantom else ibis.literal(0)).cast("int32"),
+            phantom_cm=(own.phantom_cm.fill_null(0) if on_phantom[quantity] else ibis.literal(0)).cast("int32"),
             value=own[quantity].cast("float64"),
             relative=own.relative.fill_null(0.0),
         )

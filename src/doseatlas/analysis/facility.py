@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from doseatlas.analysis.attention import first_reasons, standing, what_to_look_at
 from doseatlas.analysis.corrected import counted_as, with_calibration
 from doseatlas.analysis.device import devices_of
+from doseatlas.analysis.displays import device_displays
 from doseatlas.analysis.dose_values import countable_doses
 from doseatlas.analysis.histogram import distributions_of_doses
 from doseatlas.analysis.hybrid import hybrid_exams
@@ -62,7 +63,8 @@ def facility_report(
     Sources of the definitions: ``docs/statistics.md``.
 
     """
-    table = counted_as(mart_table(mart_dir), dose_values)
+    stated = mart_table(mart_dir)
+    table = counted_as(stated, dose_values)
     exams = chosen(table, selection)
     overview = _overview(exams)
     facility = selection.facility or _facility_name(overview)
@@ -100,6 +102,7 @@ def facility_report(
         skin_implausible=skin.implausible,
         pregnant=pregnant.latest,
         pregnant_count=pregnant.total,
+        displays=device_displays(chosen(stated, selection)),
         hybrid=hybrid.latest,
         hybrid_count=hybrid.total,
         quality=quality,

@@ -163,9 +163,15 @@ def countable(exams: ibis.Table) -> ibis.Table:
 
     A derived dose that is no finite number is not known: null. The exam counts all the same for what it states.
     """
-    counted = exams.filter(has_plausible_doses(exams), exams.procedure.notnull(), exams.patient_group.notnull())
-    derived = [counted[one.name] for one in quantities() if one.derived and one.name in counted.columns]
-    return counted.mutate(**{dose.get_name(): _is_finite([dose]).ifelse(dose, None) for dose in derived})
+    return with_finite_derived(
+        exams.filter(has_plausible_doses(exams), exams.procedure.notnull(), exams.patient_group.notnull())
+    )
+
+
+def with_finite_derived(exams: ibis.Table) -> ibis.Table:
+    """Return exams whose derived doses are null where they are no finite number."""
+    derived = [exams[one.name] for one in quantities() if one.derived and one.name in exams.columns]
+    return exams.mutate(**{dose.get_name(): _is_finite([dose]).ifelse(dose, None) for dose in derived})
 
 
 def has_plausible_doses(exams: ibis.Table) -> ibis.BooleanColumn:

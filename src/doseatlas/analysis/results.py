@@ -16,6 +16,8 @@ DoseQuantity = Literal[
     "kap_gy_cm2",
     "reference_air_kerma_mgy",
     "entrance_air_kerma_mgy",
+    "incident_air_kerma_mgy",
+    "entrance_surface_air_kerma_mgy",
     "fluoro_time_s",
     "agd_mgy",
     "administered_activity_mbq",
@@ -245,6 +247,23 @@ class DeviceSummary(Record, frozen=True, kw_only=True):
     no_level: int = 0
 
 
+class DeviceDisplay(Record, frozen=True, kw_only=True):
+    """What a device displays of a quantity, as stated and as certificates correct it: medians of its exams.
+
+    ``relative_uncertainty`` is the largest relative standard uncertainty (k = 1) of the corrected values, common to
+    them; ``certificates`` are their ids, with "display tolerance" for exams that none covers on their day.
+    """
+
+    device: str
+    quantity: DoseQuantity
+    phantom_cm: int | None = None
+    exams: int
+    stated: float
+    corrected: float
+    relative_uncertainty: float
+    certificates: tuple[str, ...]
+
+
 class Standing(Record, frozen=True, kw_only=True):
     """How many procedures stand where; a procedure counts once for each patient group.
 
@@ -300,7 +319,8 @@ class FacilityReport(Record, frozen=True, kw_only=True):
     ``skin_trigger_count`` is the number of exams that reach a trigger, ``skin_implausible`` are exams that would be
     among them, but whose dose is out of physical range. ``skin_patients`` had several procedures. ``pregnant`` are
     exams of patients stated pregnant or possibly so, the latest first, ``pregnant_count`` how many there are;
-    ``hybrid`` and ``hybrid_count`` likewise of administrations with a CT in the same study.
+    ``hybrid`` and ``hybrid_count`` likewise of administrations with a CT in the same study. ``displays`` set stated
+    and corrected values side by side, where there are calibration certificates.
     """
 
     title: str
@@ -332,6 +352,7 @@ class FacilityReport(Record, frozen=True, kw_only=True):
     skin_patients: tuple[SkinDosePatient, ...] = ()
     pregnant: tuple[PregnantExam, ...] = ()
     pregnant_count: int = 0
+    displays: tuple[DeviceDisplay, ...] = ()
     hybrid: tuple[HybridExam, ...] = ()
     hybrid_count: int = 0
     quality: DataQuality

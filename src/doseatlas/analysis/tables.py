@@ -23,13 +23,15 @@ class Quantity(NamedTuple):
     """A dose quantity: a column of the mart. ``symbol``, ``meaning`` and ``unit`` are how people read it.
 
     ``phantom_matters``: values on the 16 cm and the 32 cm CTDI phantom are never pooled.
-    ``stands_out``: an exam can be an outlier in it. ``derived``: it follows from another quantity.
+    ``stands_out``: an exam can be an outlier in it. ``derived``: it follows from another quantity. ``has_levels``:
+    reference levels are set in it.
     """
 
     name: DoseQuantity
     phantom_matters: bool
     stands_out: bool
     derived: bool
+    has_levels: bool
     symbol: str
     meaning: str
     unit: str
@@ -67,12 +69,13 @@ def quantities() -> tuple[Quantity, ...]:
     """Return the dose quantities in the order in which they are shown."""
     return _load(
         "quantities.csv",
-        ("quantity", "phantom_matters", "stands_out", "derived", "symbol", "meaning", "unit", "source"),
+        ("quantity", "phantom_matters", "stands_out", "derived", "has_levels", "symbol", "meaning", "unit", "source"),
         lambda row: Quantity(
             _one_of(row["quantity"], get_args(DoseQuantity)),
             _yes(row["phantom_matters"]),
             _yes(row["stands_out"]),
             _yes(row["derived"]),
+            _yes(row["has_levels"]),
             row["symbol"],
             row["meaning"],
             row["unit"],
@@ -84,6 +87,11 @@ def quantities() -> tuple[Quantity, ...]:
 def stated_quantities() -> tuple[Quantity, ...]:
     """Return the quantities that devices state, in order: what registries exchange."""
     return tuple(quantity for quantity in quantities() if not quantity.derived)
+
+
+def level_quantities() -> tuple[Quantity, ...]:
+    """Return the quantities in which reference levels are set (ICRP Publication 135), in order."""
+    return tuple(quantity for quantity in quantities() if quantity.has_levels)
 
 
 @cache

@@ -13,11 +13,24 @@ from doseatlas.cli.context import open_store
 from doseatlas.cli.output import Format, FormatOption, print_rows
 
 if TYPE_CHECKING:
+    from doseatlas.dosimetry import Certificate
     from doseatlas.store import CertificatesChanged
 
-app = typer.Typer(no_args_is_help=True, help="Calibration certificates of devices: what they displayed, corrected.")
+app = typer.Typer(
+    no_args_is_help=True, help="Calibration certificates of devices, which correct what they display, and tube outputs."
+)
 
-COLUMNS = ("certificate", "device", "quantity", "from", "until", "factors", "laboratory", "traceable to", "state")
+COLUMNS = (
+    "certificate",
+    "device",
+    "quantity",
+    "from",
+    "until",
+    "factors or output",
+    "laboratory",
+    "traceable to",
+    "state",
+)
 
 
 @app.command("add")
@@ -55,7 +68,7 @@ def list_(
             one.certificate.quantity,
             one.certificate.valid_from,
             one.certificate.valid_until,
-            ", ".join(f"{factor.factor:g} ({factor.quality})" for factor in one.certificate.factors),
+            _stated(one.certificate),
             one.certificate.laboratory,
             " <- ".join(step.laboratory for step in one.certificate.traceability) or None,
             one.state,
@@ -96,6 +109,15 @@ def remove(certificate: Annotated[str, typer.Argument(help="Id of the certificat
         store.refresh_mart()
     record_action("calibration-removed", certificate, exams=changed.exams)
     _tell(changed)
+
+
+def _stated(one: Certificate) -> str:
+    """Return what a certificate states: factors by quality, or the output of a tube by beam."""
+    from doseatlas.dosimetry import output_in_words
+
+    if one.tube_output is not None:
+        return output_in_words(one.tube_output)
+    return ", ".join(f"{factor.factor:g} ({factor.quality})" for factor in one.factors)
 
 
 def _tell(changed: CertificatesChanged) -> None:

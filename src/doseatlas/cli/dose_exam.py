@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,9 @@ from doseatlas.cli.context import open_store
 from doseatlas.cli.output import Format, FormatOption, print_rows
 from doseatlas.cli.store import SinceOption, UntilOption
 from doseatlas.model import StoreError
+
+if TYPE_CHECKING:
+    from doseatlas.dosimetry import Method
 
 _BESIDE = ("effective_dose_msv", "dlp_mgy_cm", "ctdi_vol_mgy", "phantom_cm", "administered_activity_mbq", "kap_gy_cm2")
 """What is shown of the other exams of a study, such as the CT of a PET/CT."""
@@ -21,7 +25,13 @@ def exam(
     form: FormatOption = Format.table,
 ) -> None:
     """Show what is derived from one exam: corrected values, SSDE, effective and skin dose, and what weakens them."""
-    from doseatlas.dosimetry import DOSIMETRY_COLUMNS, ENTRANCE_COLUMNS, SKIN_DOSE_COLUMNS, flag_meanings
+    from doseatlas.dosimetry import (
+        CORRECTED_COLUMNS,
+        DOSIMETRY_COLUMNS,
+        ENTRANCE_COLUMNS,
+        SKIN_DOSE_COLUMNS,
+        flag_meanings,
+    )
     from doseatlas.store import exams_of_study, methods_of_exam
 
     with open_store() as store:
@@ -29,16 +39,21 @@ def exam(
         beside = {kind: store.mart_row(key) or {} for kind, key in exams_of_study(store, exam_id).items()}
     if row is None:
         raise StoreError(f"The store holds no exam {exam_id!r}; the report and the mart (exam_id) name them.")
-    rows = [
-        (column.name, row[column.name], column.meaning)
-        for column in (*DOSIMETRY_COLUMNS, *ENTRANCE_COLUMNS, *SKIN_DOSE_COLUMNS)
-        if column.type != "list<string>" and column.name in row
-    ]
+    methods_of = {one.quantity: one for one in methods}
+    pairs = {corrected: (stated, relative) for stated, (corrected, relative) in CORRECTED_COLUMNS.items()}
+    shown = {relative for _, relative in CORRECTED_COLUMNS.values()}
+    rows: list[tuple[str, object, str]] = []
+    for column in (*DOSIMETRY_COLUMNS, *ENTRANCE_COLUMNS, *SKIN_DOSE_COLUMNS):
+        if column.name in pairs and column.name in row:
+            stated, relative = pairs[column.name]
+            rows += _pair(row, stated, column.name, relative, methods_of.pop(column.name, None))
+        elif column.type != "list<string>" and column.name in row and column.name not in shown:
+            rows.append((column.name, row[column.name], column.meaning))
     if "pregnancy_status" in row:
         rows.insert(0, ("pregnancy_status", row["pregnancy_status"], "as stated; the dose to a foetus is not computed"))
     flags = row.get("dosimetry_flags", [])
     assert isinstance(flags, list)
-    rows += [(f"method of {one.quantity}", one.method, one.source) for one in methods]
+    rows += [(f"method of {one.quantity}", one.method, one.source) for one in methods if one.quantity in methods_of]
     rows += [
         (f"{name} of the {kind} in the same study", other[name], f"exam {other['exam_id']}; counted on its own")
         for kind, other in beside.items()
@@ -47,6 +62,20 @@ def exam(
     ]
     rows += [("flag", flag, flag_meanings().get(flag.rpartition(":")[2], "")) for flag in flags]
     print_rows(("quantity", "value", "meaning or source"), rows, form)
+
+
+def _pair(
+    row: Mapping[str, object], stated: str, corrected: str, relative: str, how: Method | None
+) -> list[tuple[str, object, str]]:
+    """Return a displayed value, the corrected one with the certificate, and its uncertainty in the same unit."""
+    value, uncertainty = row[corrected], row[relative]
+    assert isinstance(value, float | int)
+    assert isinstance(uncertainty, float | int)
+    return [
+        (stated, row[stated], "as stated"),
+        (corrected, value, f"{how.method}; {how.source}" if how else ""),
+        (f"uncertainty of {corrected}", uncertainty * value, f"standard uncertainty (k = 1), {uncertainty:.1%}"),
+    ]
 
 
 def cumulative(

@@ -28,7 +28,7 @@ TransmissionOption = Annotated[
     float | None, typer.Option(help="Measured transmission of table and pad, perpendicular beam, 0.2 to 1.")
 ]
 FieldRotationOption = Annotated[
-    float, typer.Option(help="Rotation of the collimator about the central ray in degrees, of all events.")
+    float, typer.Option(help="Rotation of fields about the central ray in degrees, of events that state none.")
 ]
 PadOption = Annotated[float, typer.Option(help="Thickness of the pad in cm.")]
 AtIsocentreOption = Annotated[

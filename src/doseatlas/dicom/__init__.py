@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from doseatlas.dicom.axial import CtImage, most_image_bytes, read_ct_image, read_ct_image_bytes
+    from doseatlas.dicom.axial import CtImage, ct_images, most_image_bytes
     from doseatlas.dicom.deidentification import Deidentified, deidentify
     from doseatlas.dicom.deidentified import IMPLEMENTATION_CLASS_UID, Pseudonyms
     from doseatlas.dicom.dose_sums import common_text, is_fluoroscopy, sum_events, sum_stated
@@ -24,6 +24,7 @@ __all__ = [
     "Pseudonyms",
     "SourceObject",
     "common_text",
+    "ct_images",
     "deidentify",
     "find_objects",
     "is_fluoroscopy",
@@ -31,8 +32,6 @@ __all__ = [
     "open_object",
     "open_plain",
     "read_bytes",
-    "read_ct_image",
-    "read_ct_image_bytes",
     "read_paths",
     "read_source",
     "sum_events",
@@ -48,6 +47,7 @@ _HOMES = {
     "Pseudonyms": "deidentified",
     "SourceObject": "sources",
     "common_text": "dose_sums",
+    "ct_images": "axial",
     "deidentify": "deidentification",
     "find_objects": "sources",
     "is_fluoroscopy": "dose_sums",
@@ -55,8 +55,6 @@ _HOMES = {
     "open_object": "open",
     "open_plain": "open",
     "read_bytes": "read",
-    "read_ct_image": "axial",
-    "read_ct_image_bytes": "axial",
     "read_paths": "read",
     "read_source": "read",
     "sum_events": "dose_sums",

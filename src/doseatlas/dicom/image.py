@@ -21,7 +21,7 @@ from doseatlas.dicom.templates import dose_maxima, fields
 from doseatlas.model import Device, Event, Filter, Kind
 
 MODALITY = 0x00080060
-_SHARED_GROUPS, _FRAME_GROUPS = 0x52009229, 0x52009230
+SHARED_GROUPS, FRAME_GROUPS = 0x52009229, 0x52009230
 _RADIOPHARMACEUTICALS = 0x00540016
 _EXPOSURE_DOSES = 0x0040030E
 _COMMENTS = 0x00400310
@@ -94,19 +94,19 @@ def _states_dose(found: Sequence[Stated]) -> bool:
 
 def _scopes(item: Item) -> list[list[Item]]:
     """Return the data sets that state each exposure of an image: one of an image, one an event of an enhanced image."""
-    frames = item.items(_FRAME_GROUPS)
-    shared = [inner for group in item.items(_SHARED_GROUPS) for inner in _groups(group)]
+    frames = item.items(FRAME_GROUPS)
+    shared = [inner for group in item.items(SHARED_GROUPS) for inner in macros(group)]
     if not frames:
         return [[item, *shared]]
     events: dict[str | None, list[Item]] = {}
     for frame in frames:
-        groups = _groups(frame)
+        groups = macros(frame)
         uid = next((text for group in groups if (text := group.text(_EVENT_UID))), None)
         events.setdefault(uid, []).extend(groups)
     return [[*groups, *shared, item] for groups in events.values()]
 
 
-def _groups(functional: Item) -> list[Item]:
+def macros(functional: Item) -> list[Item]:
     """Return the items of all macros of one functional group."""
     return [inner for tag in functional.tags() if not tag >> 16 & 1 for inner in functional.items(tag)[:1]]
 

@@ -51,6 +51,7 @@ def read_report(root: ContentItem, device: Device, notes: Notes) -> DoseReport |
     stated = [record_values(statements.below(node, "event")) for node in walk.events]
     if walk.details:
         add_details(stated, walk.events, walk.details, statements, notes)
+    _add_planes(stated, [record_values(statements.below(node, "plane")) for node in walk.totals])
     events = tuple([Event(**values) for values in stated])  # type: ignore[arg-type]
     totals = _summed([record_values(statements.below(node, "total")) for node in walk.totals], walk.loose_totals)
     document = record_values(walk.document)
@@ -132,6 +133,16 @@ class _Walk:
             field = fields("event").get(node.concept or ("", ""))
             if field is not None and field.name in dose_maxima():
                 self.misplaced += said(node, "event")
+
+
+def _add_planes(events: list[dict[str, object]], planes: list[dict[str, object]]) -> None:
+    """Give events what the accumulated data of their plane state of the equipment, where they do not say it."""
+    if all(plane.keys() <= {"plane"} for plane in planes):
+        return
+    known = {plane.get("plane"): plane for plane in planes}
+    for event in events:
+        own = planes[0] if len(planes) == 1 else known.get(event.get("plane"), {})
+        event.update({name: value for name, value in own.items() if name not in event and name != "plane"})
 
 
 def _estimates(walk: _Walk, statements: Statements, notes: Notes) -> Estimates:

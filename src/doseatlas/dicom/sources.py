@@ -131,13 +131,13 @@ def _may_be_dicom_text(head: bytes) -> bool:
 def _read_file(path: Path, limits: Limits) -> bytes:
     try:
         with path.open("rb") as stream:
-            return _read_header(stream.read, limits)
+            return read_header(stream.read, limits)
     except OSError as error:
         code, message = _os_reason(error)
         raise UnreadableObject(code, message) from None
 
 
-def _read_header(read: Callable[[int], bytes], limits: Limits) -> bytes:
+def read_header(read: Callable[[int], bytes], limits: Limits) -> bytes:
     """The beginning of an object up to its pixel data, or the whole of it. Reads at most a byte more than the limit."""
     data = read(_FIRST_READ)
     wanted = _FIRST_READ
@@ -203,9 +203,9 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limits: Limi
     try:
         if archive.fp is None:
             with zipfile.ZipFile(str(archive.filename)) as again, again.open(member) as stream:
-                return _read_header(stream.read, limits)
+                return read_header(stream.read, limits)
         with archive.open(member) as stream:
-            return _read_header(stream.read, limits)
+            return read_header(stream.read, limits)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise UnreadableObject("damaged", f"The member of the archive is damaged ({error}).") from None
     except OSError as error:

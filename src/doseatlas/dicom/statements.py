@@ -26,7 +26,9 @@ class Statements:
         self._notes = notes
         self._measures = Measures(device, notes)
         self._parts = containers()
-        self._known: dict[str, dict[int, tuple[Stated, ...]]] = {"event": {}, "total": {}, "filter": {}, "patient": {}}
+        self._known: dict[str, dict[int, tuple[Stated, ...]]] = {
+            level: {} for level in ("event", "total", "plane", "filter", "patient")
+        }
 
     def below(self, node: ContentItem, level: str) -> list[Stated]:
         """Return what all content items below a node state in the fields of a level, in their order."""

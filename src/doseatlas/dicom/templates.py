@@ -49,7 +49,7 @@ class Field(NamedTuple):
 
 @cache
 def fields(level: str) -> dict[Concept, Field]:
-    """Return the concepts of one level: event, filter, total, estimate, patient, device or document."""
+    """Return the concepts of one level: event, filter, total, plane, estimate, patient, device or document."""
     return {
         (row["code"], scheme): Field(
             rank,

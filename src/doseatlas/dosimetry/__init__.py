@@ -10,31 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 from doseatlas.dosimetry.calibration import (
     Affected,
-    CalibrationError,
     Certificate,
     CertificateBook,
-    CorrectedValue,
     QualityFactor,
     TraceabilityStep,
     affected,
-    air_kerma,
     certificate_book,
     certificate_on,
-    correct,
-    temperature_pressure_factor,
 )
-from doseatlas.dosimetry.ct_effective_dose import Dlp, coefficient_sets, ct_effective_dose
+from doseatlas.dosimetry.correction import CorrectedValue, correct
+from doseatlas.dosimetry.ct_effective_dose import REGIONS, Dlp, ct_effective_dose
 from doseatlas.dosimetry.cumulative import CumulativeDose, ExamDose, cumulative_dose
-from doseatlas.dosimetry.estimate import DosimetryError, Estimate, NotEstimated
+from doseatlas.dosimetry.estimate import CalibrationError, DosimetryColumn, DosimetryError, Estimate, NotEstimated
 from doseatlas.dosimetry.exam import (
-    CERTIFIED,
-    CORRECTED_COLUMNS,
-    DISPLAY_TOLERANCE,
     DOSIMETRY_COLUMNS,
-    DosimetryColumn,
     Method,
     exam_dosimetry,
     exam_methods,
+)
+from doseatlas.dosimetry.exam_calibration import (
+    CERTIFIED,
+    CORRECTED_COLUMNS,
+    DISPLAY_TOLERANCE,
+    certificate_named,
 )
 from doseatlas.dosimetry.exam_entrance import ENTRANCE_COLUMNS, exam_entrance
 from doseatlas.dosimetry.exam_skin import (
@@ -49,7 +47,7 @@ from doseatlas.dosimetry.exam_skin import (
     skin_triggers,
     triggers_reached,
 )
-from doseatlas.dosimetry.image_sizes import ImageSizes, size_for_scan, sizes_of_image, united
+from doseatlas.dosimetry.image_sizes import ImageSizes, Place, measured_at, place_of_image, sizes_of_images, united
 from doseatlas.dosimetry.mammography import MammographyCheck, check_mammography
 from doseatlas.dosimetry.median_interval import MedianInterval, median_interval
 from doseatlas.dosimetry.nuclear import (
@@ -72,6 +70,16 @@ from doseatlas.dosimetry.projection import (
 )
 from doseatlas.dosimetry.ssde import phantom_ratio, size_factor, ssde
 from doseatlas.dosimetry.tables import flag_meanings, nuclear_agent
+from doseatlas.dosimetry.tube_output import (
+    TUBE_OUTPUT,
+    Chamber,
+    OutputPoint,
+    TubeOutput,
+    air_kerma,
+    output_for,
+    output_in_words,
+    temperature_pressure_factor,
+)
 
 if TYPE_CHECKING:
     from doseatlas.dosimetry.columns import Column, corrected_column, ct_effective_dose_column, ssde_column
@@ -79,6 +87,7 @@ if TYPE_CHECKING:
         AxialImage,
         MeasuredImage,
         ScanProfile,
+        SplitDlp,
         dlp_by_region,
         measured,
         profile_of_measured,
@@ -108,7 +117,9 @@ __all__ = [
     "DISPLAY_TOLERANCE",
     "DOSIMETRY_COLUMNS",
     "ENTRANCE_COLUMNS",
+    "REGIONS",
     "SKIN_DOSE_COLUMNS",
+    "TUBE_OUTPUT",
     "ActivityComparison",
     "Affected",
     "AxialImage",
@@ -116,6 +127,7 @@ __all__ = [
     "CalibrationError",
     "Certificate",
     "CertificateBook",
+    "Chamber",
     "Column",
     "CorrectedValue",
     "CumulativeDose",
@@ -132,12 +144,16 @@ __all__ = [
     "MedianInterval",
     "Method",
     "NotEstimated",
+    "OutputPoint",
     "PatientSize",
+    "Place",
     "QualityFactor",
     "ScanProfile",
     "SkinTotals",
     "SkinTrigger",
+    "SplitDlp",
     "TraceabilityStep",
+    "TubeOutput",
     "affected",
     "air_kerma",
     "body_of",
@@ -147,9 +163,9 @@ __all__ = [
     "calibrated_diameters_mm",
     "card_activity_mbq",
     "certificate_book",
+    "certificate_named",
     "certificate_on",
     "check_mammography",
-    "coefficient_sets",
     "compare_activity",
     "consensus_activity_mbq",
     "correct",
@@ -177,25 +193,28 @@ __all__ = [
     "localiser_lines",
     "magnification_off_centre",
     "measured",
+    "measured_at",
     "median_interval",
     "needs_skin_map",
     "nuclear_agent",
     "nuclear_effective_dose",
     "organ_dose",
     "organs_known",
+    "output_for",
+    "output_in_words",
     "overscan_flag",
     "overscan_mm",
     "phantom_ratio",
+    "place_of_image",
     "profile_of_measured",
     "projection_effective_dose",
     "scan_profile",
     "size_factor",
-    "size_for_scan",
     "size_from_height_and_weight",
     "size_from_lines",
     "size_from_widths",
     "size_of_measured",
-    "sizes_of_image",
+    "sizes_of_images",
     "skin_triggers",
     "ssde",
     "ssde_column",
@@ -211,6 +230,7 @@ _LAZY = {
         "AxialImage",
         "MeasuredImage",
         "ScanProfile",
+        "SplitDlp",
         "dlp_by_region",
         "measured",
         "profile_of_measured",

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from doseatlas.dosimetry.calibration import Certificate, CertificateBook, factor_at, factors_for_phantom
-from doseatlas.dosimetry.ct_effective_dose import TYPICAL_DIAMETER_MM, coefficient_sets, region_coefficients
+from doseatlas.dosimetry.calibration import Certificate, CertificateBook
+from doseatlas.dosimetry.correction import factor_at, factors_for_phantom
+from doseatlas.dosimetry.ct_effective_dose import TYPICAL_DIAMETER_MM, region_coefficients
 from doseatlas.dosimetry.estimate import DosimetryError, NotEstimated
 from doseatlas.dosimetry.ssde import DIAMETERS_CM, phantom_ratio
 from doseatlas.dosimetry.uncertainty import from_limits
@@ -80,9 +81,9 @@ def ct_effective_dose_column(
         DosimetryError: there is no such coefficient set.
 
     """
-    if coefficient_set not in coefficient_sets():
+    if coefficient_set not in coefficients.ct_sets():
         raise DosimetryError(
-            f"There is no coefficient set {coefficient_set!r} for CT. Known: {', '.join(coefficient_sets())}."
+            f"There is no coefficient set {coefficient_set!r} for CT. Known: {', '.join(coefficients.ct_sets())}."
         )
     values = np.full(dlp_mgy_cm.shape, np.nan)
     spread = np.zeros(dlp_mgy_cm.shape)
@@ -141,9 +142,12 @@ def corrected_column(
     book: CertificateBook,
     *,
     kvp: Floats | None = None,
+    hvl_mm_al: Floats | None = None,
     phantom_cm: Integers | None = None,
 ) -> Column:
-    """Return displayed values corrected by the certificate of their device and day, and their relative uncertainty.
+    """Return displayed values of one beam each, corrected by the certificate of their device and day.
+
+    The uncertainty is relative. Certificates are those of the quantity itself.
 
     Args:
         quantity: column name, a row of ``display_tolerances.csv``.
@@ -153,6 +157,7 @@ def corrected_column(
         day: day of each exam, ``datetime64[D]``; NaT: not known.
         book: certificates in force.
         kvp: tube voltage of each exam, NaN where not known.
+        hvl_mm_al: half-value layer of each exam, likewise.
         phantom_cm: CTDI phantom of each exam, 0 where not known.
 
     Raises:
@@ -182,14 +187,23 @@ def corrected_column(
             for phantom in np.unique(phantoms):
                 if factors_for_phantom(one, int(phantom) or None):
                     part = covered[phantoms == phantom]
-                    voltages = np.full(part.shape, np.nan) if kvp is None else kvp[part]
-                    factor[part], relative[part] = _factors(one, voltages, int(phantom) or None)
+                    beams = [np.full(part.shape, np.nan) if of is None else of[part] for of in (kvp, hvl_mm_al)]
+                    factor[part], relative[part] = _factors(one, np.array(beams), int(phantom) or None)
     right = np.isfinite(displayed) & (displayed >= 0)
     return Column(np.where(right, displayed * factor, np.nan), np.where(right, relative, np.nan))
 
 
-def _factors(certificate: Certificate, voltages: Floats, phantom_cm: int | None) -> npt.NDArray[np.float64]:
-    """Return the factors and their relative standard uncertainties at tube voltages, NaN where not known."""
-    unique, inverse = np.unique(voltages, return_inverse=True)
-    at = [factor_at(certificate, kvp=None if np.isnan(v) else float(v), phantom_cm=phantom_cm)[:2] for v in unique]
-    return np.array(at).T[:, inverse]
+def _factors(certificate: Certificate, beams: Floats, phantom_cm: int | None) -> npt.NDArray[np.float64]:
+    """Return the factors and their relative standard uncertainties of beams: rows of voltages and half-value layers."""
+    each = [np.unique(known, return_inverse=True) for known in beams]
+    code = each[0][1] * len(each[1][0]) + each[1][1]
+    codes, inverse = np.unique(code, return_inverse=True)
+    at = []
+    for kvp_at, hvl_at in (divmod(int(one), len(each[1][0])) for one in codes):
+        kvp, hvl_mm_al = (_known(each[0][0][kvp_at]), _known(each[1][0][hvl_at]))
+        at.append(factor_at(certificate, kvp=kvp, hvl_mm_al=hvl_mm_al, phantom_cm=phantom_cm)[:2])
+    return np.array(at).reshape(-1, 2).T[:, inverse]
+
+
+def _known(value: np.float64) -> float | None:
+    return None if np.isnan(value) else float(value)

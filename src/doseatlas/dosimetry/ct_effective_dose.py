@@ -9,7 +9,7 @@ effective dose is that of a reference person and says nothing of an individual.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from math import sqrt
 from typing import NamedTuple
 
@@ -43,12 +43,6 @@ class RegionCoefficient(NamedTuple):
     rows: tuple[coefficients.CtCoefficient, ...]
 
 
-@cache
-def coefficient_sets() -> tuple[str, ...]:
-    """Return the names of the coefficient sets."""
-    return tuple(dict.fromkeys(row.set for row in coefficients.ct_coefficients()))
-
-
 def ct_effective_dose(
     parts: Sequence[Dlp],
     regions: frozenset[str],
@@ -62,16 +56,16 @@ def ct_effective_dose(
     Args:
         parts: the DLP of each event, or of the exam as a whole. regions: which of head, neck, chest, abdomen and
         pelvis the exam covers, for parts that name none. age_years: age at the exam; without it a child could not be
-        told from an adult. coefficient_set: one of :func:`coefficient_sets`. dlp_relative_uncertainty: relative
+        told from an adult. coefficient_set: one of ``ct_sets``. dlp_relative_uncertainty: relative
         standard uncertainty of the DLP, common to all parts (display or calibration).
 
     Raises:
         DosimetryError: there is no such coefficient set.
 
     """
-    if coefficient_set not in coefficient_sets():
+    if coefficient_set not in coefficients.ct_sets():
         raise DosimetryError(
-            f"There is no coefficient set {coefficient_set!r} for CT. Known: {', '.join(coefficient_sets())}."
+            f"There is no coefficient set {coefficient_set!r} for CT. Known: {', '.join(coefficients.ct_sets())}."
         )
     if bad := bad_number(QUANTITY, "The age", age_years, zero_allowed=True):
         return bad

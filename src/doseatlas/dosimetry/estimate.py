@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import isfinite
+from typing import NamedTuple
 
 from doseatlas.model import DoseAtlasError, Note, Record
 
@@ -15,6 +16,12 @@ class DosimetryError(DoseAtlasError):
     """What was asked for does not exist or cannot be: an unknown coefficient set, certificates that overlap."""
 
     code = "dosimetry"
+
+
+class CalibrationError(DosimetryError):
+    """A certificate is wrong in itself, or contradicts another."""
+
+    code = "calibration"
 
 
 class Estimate(Record, frozen=True, kw_only=True):
@@ -36,6 +43,14 @@ class Estimate(Record, frozen=True, kw_only=True):
     def relative_standard_uncertainty(self) -> float:
         """Standard uncertainty over value; 0 for a value of 0."""
         return self.standard_uncertainty / self.value if self.value else 0.0
+
+
+class DosimetryColumn(NamedTuple):
+    """A column that this room adds to the mart."""
+
+    name: str
+    type: str
+    meaning: str
 
 
 class NotEstimated(Record, frozen=True, kw_only=True):

@@ -7,48 +7,34 @@ in their own columns.
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from msgspec import structs
-
-from doseatlas.dosimetry.calibration import CertificateBook, CorrectedValue, certificate_on, correct
+from doseatlas.dosimetry.calibration import CertificateBook
+from doseatlas.dosimetry.correction import CorrectedValue
 from doseatlas.dosimetry.ct_effective_dose import Dlp, ct_effective_dose
-from doseatlas.dosimetry.estimate import Estimate, NotEstimated
+from doseatlas.dosimetry.estimate import DosimetryColumn, Estimate, NotEstimated
+from doseatlas.dosimetry.exam_calibration import (
+    CALIBRATION_COLUMNS,
+    CORRECTED_COLUMNS,
+    NOTHING_DISPLAYED,
+    SAME_TOTAL,
+    ExamCalibration,
+    calibration_text,
+    corrected_displays,
+    exam_calibration,
+)
 from doseatlas.dosimetry.exam_ssde import ssde_of_scans
 from doseatlas.dosimetry.image_sizes import PLACE_MM, ImageSizes, imaged_range_mm
 from doseatlas.dosimetry.mammography import check_mammography
-from doseatlas.dosimetry.nuclear import CARD, ActivityComparison, compare_activity, nuclear_effective_dose
+from doseatlas.dosimetry.nuclear import ActivityComparison, compare_activity, nuclear_effective_dose
 from doseatlas.dosimetry.overscan import overscan_flag, overscan_mm
 from doseatlas.dosimetry.projection import kap_unit_flag, projection_effective_dose
 from doseatlas.dosimetry.tables import ct_regions, nuclear_agent, target_regions
 from doseatlas.model import Event, Exam, Note
 from doseatlas.reference import coefficients
 
-_SAME_TOTAL = 0.01
 _NO_CERTIFICATES = CertificateBook()
-DISPLAY_TOLERANCE = "display tolerance"
-CERTIFIED = frozenset(
-    {"dlp_mgy_cm", "ctdi_vol_mgy", "kap_gy_cm2", "reference_air_kerma_mgy", "administered_activity_mbq"}
-)
-"""Quantities whose certificates correct something."""
-# kind of exam -> totals that certificates are for
-DISPLAYS = {
-    "ct": ("dlp_mgy_cm",),
-    "projection": ("kap_gy_cm2", "reference_air_kerma_mgy"),
-    "nuclear": ("administered_activity_mbq",),
-}
-
-
-class DosimetryColumn(NamedTuple):
-    """A column that this room adds to the mart."""
-
-    name: str
-    type: str
-    meaning: str
-
-
 DOSIMETRY_COLUMNS: tuple[DosimetryColumn, ...] = (
     DosimetryColumn(
         "effective_dose_msv", "float64", "effective dose of a reference person; null where there is no coefficient"
@@ -59,40 +45,30 @@ DOSIMETRY_COLUMNS: tuple[DosimetryColumn, ...] = (
         "ssde_derived_mgy", "float64", "CT: SSDE derived here, weighted by DLP; null where the report states it"
     ),
     DosimetryColumn("ssde_derived_uncertainty_mgy", "float64", "its standard uncertainty (k = 1)"),
+    DosimetryColumn(
+        "ssde_central_mgy", "float64", "CT: SSDE derived at the middle of the scans, where images were measured"
+    ),
     DosimetryColumn("ssde_method", "string", "'stated', or how the size for the derived SSDE was found"),
     DosimetryColumn("patient_diameter_mm", "float64", "CT: diameter that the derived SSDE used, weighted by DLP"),
     DosimetryColumn(
         "patient_diameter_central_mm", "float64", "CT: diameter at the middle of the scans, where images were measured"
     ),
-    DosimetryColumn("dlp_corrected_mgy_cm", "float64", "CT: DLP corrected by certificate; as stated without one"),
-    DosimetryColumn("dlp_relative_uncertainty", "float64", "relative standard uncertainty of it, common to the device"),
+    *CALIBRATION_COLUMNS,
     DosimetryColumn(
-        "kap_corrected_gy_cm2", "float64", "projection: KAP corrected by certificate; as stated without one"
+        "recommended_activity_mbq",
+        "float64",
+        "nuclear medicine, children: activity recommended for the weight; null where the guideline gives a range",
     ),
-    DosimetryColumn("kap_relative_uncertainty", "float64", "relative standard uncertainty of it, common to the device"),
+    DosimetryColumn("recommended_activity_low_mbq", "float64", "its lower end; of a guideline with one value, that"),
+    DosimetryColumn("recommended_activity_high_mbq", "float64", "its upper end; of a guideline with one value, that"),
+    DosimetryColumn("activity_guideline", "string", "guideline of the recommended activity"),
     DosimetryColumn(
-        "reference_air_kerma_corrected_mgy", "float64", "projection: likewise the air kerma at the reference point"
-    ),
-    DosimetryColumn("reference_air_kerma_relative_uncertainty", "float64", "relative standard uncertainty of it"),
-    DosimetryColumn(
-        "administered_activity_corrected_mbq", "float64", "nuclear medicine: activity corrected by certificate"
-    ),
-    DosimetryColumn("administered_activity_relative_uncertainty", "float64", "relative standard uncertainty of it"),
-    DosimetryColumn("recommended_activity_mbq", "float64", "nuclear medicine, children: EANM dosage card by weight"),
-    DosimetryColumn("activity_ratio", "float64", "administered over recommended activity"),
-    DosimetryColumn(
-        "calibration", "string", "ids of the certificates; 'display tolerance' for a value that none covers on the day"
+        "activity_ratio", "float64", "administered over recommended activity; of a range over its nearer end, 1 within"
     ),
     DosimetryColumn(
         "dosimetry_flags", "list<string>", "codes of what weakens or prevents the values (dosimetry/tables/flags.csv)"
     ),
 )
-CORRECTED_COLUMNS = {
-    "dlp_mgy_cm": ("dlp_corrected_mgy_cm", "dlp_relative_uncertainty"),
-    "kap_gy_cm2": ("kap_corrected_gy_cm2", "kap_relative_uncertainty"),
-    "reference_air_kerma_mgy": ("reference_air_kerma_corrected_mgy", "reference_air_kerma_relative_uncertainty"),
-    "administered_activity_mbq": ("administered_activity_corrected_mbq", "administered_activity_relative_uncertainty"),
-}
 
 
 def exam_dosimetry(
@@ -103,7 +79,9 @@ def exam_dosimetry(
     device: str | None = None,
     certificates: CertificateBook = _NO_CERTIFICATES,
     coefficient_set: str = coefficients.DEFAULT_CT_SET,
+    activity_guideline: str = coefficients.EANM_CARD,
     image_sizes: ImageSizes | None = None,
+    displayed: Mapping[str, object] = NOTHING_DISPLAYED,
 ) -> dict[str, object]:
     """Return the columns of ``DOSIMETRY_COLUMNS`` for a merged exam.
 
@@ -114,19 +92,22 @@ def exam_dosimetry(
         device: the name under which certificates know the device.
         certificates: the certificates in force.
         coefficient_set: coefficients for CT.
+        activity_guideline: recommended activities for children.
         image_sizes: what was measured in the exam's axial images and localisers.
+        displayed: the columns of the mart that hold what it states, to be corrected; totals are the exam's own where
+            they lack, means of its exposures are not corrected then.
 
     """
     row: dict[str, object] = dict.fromkeys(column.name for column in DOSIMETRY_COLUMNS)
     codes: list[str] = []
-    corrected = _corrected(exam, device, certificates, codes)
+    calibration = exam_calibration(exam, device, certificates)
+    corrected = corrected_displays(exam, calibration, scans, displayed)
     for quantity, value in corrected.items():
         name, uncertainty = CORRECTED_COLUMNS[quantity]
         row[name], row[uncertainty] = value.value, value.relative_standard_uncertainty
-    if corrected:
-        used = dict.fromkeys(value.certificate or DISPLAY_TOLERANCE for value in corrected.values())
-        row["calibration"] = "; ".join(used)
-    dose = _effective_dose(exam, procedure, corrected, coefficient_set)
+        codes += [flag.code for flag in value.flags]
+    row["calibration"] = calibration_text(corrected)
+    dose = _effective_dose(exam, procedure, corrected, calibration, coefficient_set)
     if isinstance(dose, Estimate):
         row["effective_dose_msv"], row["effective_dose_set"] = dose.value, dose.coefficient_set
         row["effective_dose_uncertainty_msv"] = dose.standard_uncertainty
@@ -134,7 +115,7 @@ def exam_dosimetry(
     elif dose is not None:
         codes.append(f"no-effective-dose:{dose.code}")
     if exam.kind == "ct":
-        _add_ssde(row, codes, exam, procedure, scans, corrected, image_sizes)
+        _add_ssde(row, codes, exam, procedure, scans, calibration, image_sizes)
         codes += [flag.code for scan in scans if image_sizes and (flag := _overscan(scan, image_sizes))]
     elif exam.kind == "projection":
         suspect = kap_unit_flag(exam.totals.kap_gy_cm2, exam.totals.reference_air_kerma_mgy)
@@ -143,7 +124,9 @@ def exam_dosimetry(
         check = check_mammography(exam)
         codes += [flag.code for flag in check.flags] + (["views-missing"] if check.missing_views else [])
     elif exam.kind == "nuclear":
-        _add_recommendation(row, exam, procedure, corrected)
+        recommended = _recommendation(exam, procedure, corrected, activity_guideline)
+        if isinstance(recommended, ActivityComparison):
+            _add_recommendation(row, recommended)
     row["dosimetry_flags"] = list(dict.fromkeys(codes))
     return row
 
@@ -163,67 +146,37 @@ def exam_methods(
     scans: Sequence[Event],
     device: str | None = None,
     certificates: CertificateBook = _NO_CERTIFICATES,
+    coefficient_set: str = coefficients.DEFAULT_CT_SET,
+    activity_guideline: str = coefficients.EANM_CARD,
     image_sizes: ImageSizes | None = None,
+    displayed: Mapping[str, object] = NOTHING_DISPLAYED,
 ) -> list[Method]:
     """Return method and source of the values that :func:`exam_dosimetry` derives, by the same rules.
 
     For what is not estimated, the method is the reason.
     """
-    corrected = _corrected(exam, device, certificates, [])
+    calibration = exam_calibration(exam, device, certificates)
+    corrected = corrected_displays(exam, calibration, scans, displayed)
     methods = [Method(CORRECTED_COLUMNS[name][0], one.method, one.source) for name, one in corrected.items()]
-    dose = _effective_dose(exam, procedure, corrected, coefficients.DEFAULT_CT_SET)
+    dose = _effective_dose(exam, procedure, corrected, calibration, coefficient_set)
     found: list[Estimate | NotEstimated] = [] if dose is None else [dose]
     if exam.kind == "ct" and not (scans and all(scan.ssde_mgy is not None for scan in scans)):
-        of_scans = ssde_of_scans(exam, procedure, scans, corrected.get("dlp_mgy_cm"), image_sizes)
-        found += [of_scans] if isinstance(of_scans, NotEstimated) else [one.ssde for one in of_scans]
+        of_scans = ssde_of_scans(exam, procedure, scans, calibration, image_sizes)
+        found += [of_scans] if isinstance(of_scans, NotEstimated) else [one.of_scan.ssde for one in of_scans]
     for one in found:
         said = one.source if isinstance(one, Estimate) else ""
         methods.append(Method(one.quantity, one.method if isinstance(one, Estimate) else one.message, said))
+    if exam.kind == "nuclear":
+        methods += _recommended_by(_recommendation(exam, procedure, corrected, activity_guideline))
     return list(dict.fromkeys(methods))
 
 
-def _corrected(
-    exam: Exam, device: str | None, certificates: CertificateBook, codes: list[str]
-) -> dict[str, CorrectedValue]:
-    found: dict[str, CorrectedValue] = {}
-    for quantity in DISPLAYS.get(exam.kind, ()):
-        value = corrected_total(exam, quantity, device, certificates)
-        if isinstance(value, CorrectedValue):
-            found[quantity] = value
-            codes += [flag.code for flag in value.flags]
-    return found
-
-
-def corrected_total(
-    exam: Exam, quantity: str, device: str | None, certificates: CertificateBook
-) -> CorrectedValue | NotEstimated:
-    """Return a total of an exam corrected by the certificate of its device and day, at the mean tube voltage.
-
-    A certificate of CTDIvol corrects the DLP too, as that is CTDIvol times length (IEC 60601-2-44).
-    """
-    day = _day(exam.study_date)
-    certificate = certificate_on(certificates, device, quantity, day)
-    if certificate is None and quantity == "dlp_mgy_cm":
-        certificate = certificate_on(certificates, device, "ctdi_vol_mgy", day)
-        certificate = certificate and structs.replace(certificate, quantity=quantity)
-    kvp = None
-    if certificate is not None:
-        voltages = [event.kvp for event in exam.events if event.kvp is not None]
-        kvp = sum(voltages) / len(voltages) if voltages else None
-    phantoms = {event.phantom_cm for event in exam.events if event.dlp_mgy_cm}
-    phantom = phantoms.pop() if len(phantoms) == 1 else None
-    return correct(quantity, getattr(exam.totals, quantity), certificate, kvp=kvp, phantom_cm=phantom)
-
-
-def _day(text: str | None) -> dt.date | None:
-    try:
-        return dt.date.fromisoformat(text) if text else None
-    except ValueError:
-        return None
-
-
 def _effective_dose(
-    exam: Exam, procedure: str | None, corrected: dict[str, CorrectedValue], coefficient_set: str
+    exam: Exam,
+    procedure: str | None,
+    corrected: dict[str, CorrectedValue],
+    calibration: ExamCalibration,
+    coefficient_set: str,
 ) -> Estimate | NotEstimated | None:
     """Return the effective dose of an exam, ``None`` for the kinds that have none (mammography)."""
     age = exam.patient.age_years
@@ -231,7 +184,7 @@ def _effective_dose(
         known = ct_regions().get(procedure or "")
         regions = known.regions if known else frozenset[str]()
         return ct_effective_dose(
-            dlp_parts(exam, regions, dlp),
+            dlp_parts(exam, regions, dlp, calibration),
             regions,
             age,
             coefficient_set=coefficient_set,
@@ -251,17 +204,23 @@ def _effective_dose(
     return None
 
 
-def dlp_parts(exam: Exam, regions: frozenset[str], dlp: CorrectedValue) -> list[Dlp]:
-    """Return the corrected DLP by event where the events add up to the total, else as one on their common phantom.
+def dlp_parts(exam: Exam, regions: frozenset[str], dlp: CorrectedValue, calibration: ExamCalibration) -> list[Dlp]:
+    """Return the DLP by event, each corrected, where the events add up to the total, else as one on their phantom.
 
     An event's target region splits an exam of several regions, or stands in for a procedure that is not mapped;
     within one region it is not believed, as consoles state it for the protocol rather than for the scan.
     """
-    factor = dlp.value / dlp.displayed if dlp.displayed else 1.0
     events = [event for event in exam.events if event.dlp_mgy_cm is not None]
     total = sum(event.dlp_mgy_cm or 0.0 for event in events)
-    if events and abs(total - dlp.displayed) <= _SAME_TOTAL * dlp.displayed:
-        return [Dlp(factor * (e.dlp_mgy_cm or 0.0), e.phantom_cm, _event_regions(e, regions)) for e in events]
+    if events and abs(total - dlp.displayed) <= SAME_TOTAL * dlp.displayed:
+        return [
+            Dlp(
+                calibration.of_event("dlp_mgy_cm", event)[0] * (event.dlp_mgy_cm or 0.0),
+                event.phantom_cm,
+                _event_regions(event, regions),
+            )
+            for event in events
+        ]
     phantoms = {event.phantom_cm for event in exam.events if event.dlp_mgy_cm}
     return [Dlp(dlp.value, phantoms.pop() if len(phantoms) == 1 else None)]
 
@@ -280,24 +239,24 @@ def _add_ssde(
     exam: Exam,
     procedure: str | None,
     scans: Sequence[Event],
-    corrected: dict[str, CorrectedValue],
+    calibration: ExamCalibration,
     image_sizes: ImageSizes | None,
 ) -> None:
     if scans and all(scan.ssde_mgy is not None for scan in scans):
         row["ssde_method"] = "stated"
         return
-    found = ssde_of_scans(exam, procedure, scans, corrected.get("dlp_mgy_cm"), image_sizes)
+    found = ssde_of_scans(exam, procedure, scans, calibration, image_sizes)
     if isinstance(found, NotEstimated):
         codes.append(f"no-ssde:{found.code}")
         return
-    row["ssde_derived_mgy"] = sum(one.weight * one.ssde.value for one in found)
-    row["ssde_derived_uncertainty_mgy"] = sum(one.weight * one.ssde.standard_uncertainty for one in found)
-    row["patient_diameter_mm"] = sum(one.weight * one.diameter_mm for one in found)
-    centres = [one.weight * one.central_mm for one in found if one.central_mm is not None]
-    if len(centres) == len(found):
-        row["patient_diameter_central_mm"] = sum(centres)
-    row["ssde_method"] = "; ".join(dict.fromkeys(one.ssde.method.split(", ", 1)[1] for one in found))
-    codes += [flag.code for one in found for flag in one.ssde.flags]
+    row["ssde_derived_mgy"] = sum(weight * one.ssde.value for weight, one in found)
+    row["ssde_derived_uncertainty_mgy"] = sum(weight * one.ssde.standard_uncertainty for weight, one in found)
+    row["patient_diameter_mm"] = sum(weight * one.diameter_mm for weight, one in found)
+    if all(one.central_ssde_mgy is not None for _, one in found):
+        row["ssde_central_mgy"] = sum(weight * (one.central_ssde_mgy or 0.0) for weight, one in found)
+        row["patient_diameter_central_mm"] = sum(weight * (one.central_diameter_mm or 0.0) for weight, one in found)
+    row["ssde_method"] = "; ".join(dict.fromkeys(one.ssde.method.split(", ", 1)[1] for _, one in found))
+    codes += [flag.code for _, one in found for flag in one.ssde.flags]
 
 
 def _overscan(scan: Event, sizes: ImageSizes) -> Note | None:
@@ -309,14 +268,29 @@ def _overscan(scan: Event, sizes: ImageSizes) -> Note | None:
     return overscan_flag(beyond, scan.total_collimation_mm, scan.pitch)
 
 
-def _add_recommendation(
-    row: dict[str, object], exam: Exam, procedure: str | None, corrected: dict[str, CorrectedValue]
-) -> None:
+def _recommendation(
+    exam: Exam, procedure: str | None, corrected: dict[str, CorrectedValue], guideline: str
+) -> ActivityComparison | NotEstimated | None:
+    """Return how the activity given to a child stands against a guideline, ``None`` for adults and unknown ages."""
     activity = corrected.get("administered_activity_mbq")
     age = exam.patient.age_years
     if activity is None or age is None or age >= coefficients.ADULT_AGE_YEARS:
-        return
+        return None
     agent = nuclear_agent(exam.totals.radiopharmaceutical, exam.totals.radionuclide, procedure)
-    found = compare_activity(activity.value, exam.patient.weight_kg, agent, CARD)
-    if isinstance(found, ActivityComparison):
-        row["recommended_activity_mbq"], row["activity_ratio"] = found.recommended_low_mbq, found.ratio
+    return compare_activity(activity.value, exam.patient.weight_kg, agent, guideline)
+
+
+def _add_recommendation(row: dict[str, object], found: ActivityComparison) -> None:
+    low, high = found.recommended_low_mbq, found.recommended_high_mbq
+    row["recommended_activity_mbq"] = low if low == high else None
+    row["recommended_activity_low_mbq"], row["recommended_activity_high_mbq"] = low, high
+    row["activity_guideline"], row["activity_ratio"] = found.guideline, found.ratio
+
+
+def _recommended_by(found: ActivityComparison | NotEstimated | None) -> list[Method]:
+    if found is None:
+        return []
+    if isinstance(found, NotEstimated):
+        return [Method(found.quantity, found.message, "")]
+    assumed = "".join(f"; {flag.message}" for flag in found.flags)
+    return [Method("recommended_activity_mbq", f"{found.guideline}, line {found.exam}{assumed}", found.source)]

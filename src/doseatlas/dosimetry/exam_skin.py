@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
-from doseatlas.dosimetry.calibration import CertificateBook, CorrectedValue
-from doseatlas.dosimetry.estimate import DosimetryError
-from doseatlas.dosimetry.exam import DosimetryColumn, corrected_total
+from doseatlas.dosimetry.calibration import CertificateBook
+from doseatlas.dosimetry.correction import CorrectedValue
+from doseatlas.dosimetry.estimate import DosimetryColumn, DosimetryError
+from doseatlas.dosimetry.exam_calibration import corrected_total
 from doseatlas.dosimetry.tables import TABLES
 from doseatlas.model import DoseAtlasError, Exam, Patient, Record
 from doseatlas.reference import number, read_rows

@@ -79,11 +79,11 @@ def localiser_lines(
     if position_mm is None or row_direction is None or column_direction is None:
         return _refused("localiser-not-placed", "The localiser does not state where and how it lies in the patient.")
     line_mm, pixel_mm = pixel_spacing_mm
-    along, across = column_direction, row_direction
+    along = column_direction
     if abs(row_direction[2]) > abs(column_direction[2]):
-        pixels, along, across, (pixel_mm, line_mm) = pixels.T, row_direction, column_direction, pixel_spacing_mm
-    view: View | None = "frontal" if abs(across[0]) > _ALONG else "lateral" if abs(across[1]) > _ALONG else None
-    if view is None or abs(along[2]) < _ALONG:
+        pixels, along, (pixel_mm, line_mm) = pixels.T, row_direction, pixel_spacing_mm
+    view = view_of(row_direction, column_direction)
+    if view is None:
         return _refused("localiser-not-placed", "The localiser is neither a frontal nor a lateral view.")
     import numpy as np
 
@@ -93,6 +93,18 @@ def localiser_lines(
         return _refused("image-shape", str(error))
     z_mm = np.asarray(position_mm[2] + along[2] * line_mm * np.arange(pixels.shape[0]), np.float64)
     return LocaliserLines(view, z_mm, sums, line_widths_mm(pixels, pixel_mm=pixel_mm))
+
+
+def view_of(row_direction: Vector | None, column_direction: Vector | None) -> View | None:
+    """Return which view a localiser is by the directions of its image; ``None`` where it lies obliquely or in none."""
+    if row_direction is None or column_direction is None:
+        return None
+    along, across = column_direction, row_direction
+    if abs(row_direction[2]) > abs(column_direction[2]):
+        along, across = across, along
+    if abs(along[2]) < _ALONG:
+        return None
+    return "frontal" if abs(across[0]) > _ALONG else "lateral" if abs(across[1]) > _ALONG else None
 
 
 def _refused(code: str, message: str) -> NotEstimated:

@@ -15,12 +15,14 @@ from doseatlas.dosimetry.calibration import CertificateBook
 from doseatlas.dosimetry.columns import corrected_column, ct_effective_dose_column
 from doseatlas.dosimetry.ct_effective_dose import region_coefficients
 from doseatlas.dosimetry.estimate import NOT_VERIFIED, Estimate, NotEstimated, not_verified
-from doseatlas.dosimetry.exam import CORRECTED_COLUMNS, DISPLAY_TOLERANCE, DISPLAYS, DOSIMETRY_COLUMNS
-from doseatlas.dosimetry.exam_entrance import ENTRANCE_COLUMNS
+from doseatlas.dosimetry.exam import DOSIMETRY_COLUMNS
+from doseatlas.dosimetry.exam_calibration import ALL_DISPLAYS, DISPLAY_TOLERANCE, DISPLAYS, SIZE_FACTOR, Display
+from doseatlas.dosimetry.exam_entrance import ENTRANCE_COLUMNS, exam_entrance
 from doseatlas.dosimetry.exam_skin import SKIN_DOSE_COLUMNS
 from doseatlas.dosimetry.nuclear import nuclear_effective_dose
 from doseatlas.dosimetry.projection import projection_effective_dose
 from doseatlas.dosimetry.tables import ct_regions, nuclear_agent
+from doseatlas.model import Event, Exam
 from doseatlas.reference import coefficients
 
 if TYPE_CHECKING:
@@ -52,19 +54,16 @@ def with_dosimetry(exams: pa.Table) -> pa.Table:
     effective, uncertainty = np.full(len(kinds), np.nan), np.full(len(kinds), np.nan)
     sets: Texts = np.full(len(kinds), None, object)
     displayed, recalled = np.zeros(len(kinds), bool), np.zeros(len(kinds), bool)
-    for kind, quantities in DISPLAYS.items():
+    for display in ALL_DISPLAYS:
+        of_kind = np.isin(kinds, [kind for kind, displays in DISPLAYS.items() if display in displays])
+        values, relative = _display(exams, display, of_kind)
+        displayed |= np.isfinite(values)
+        found[display.corrected] = pa.array(values, from_pandas=True)
+        found[display.uncertainty] = pa.array(relative, from_pandas=True)
+    for kind, doses in _EFFECTIVE.items():
         own = np.flatnonzero(kinds == kind)
-        for quantity in quantities:
-            values, relative = np.full(len(kinds), np.nan), np.full(len(kinds), np.nan)
-            values[own], relative[own] = _as_displayed(quantity, _floats(exams, quantity)[own])
-            displayed |= np.isfinite(values)
-            corrected, uncertain = CORRECTED_COLUMNS[quantity]
-            found[corrected], found[uncertain] = (
-                pa.array(values, from_pandas=True),
-                pa.array(relative, from_pandas=True),
-            )
-        part = exams.take(pa.array(own))
-        effective[own], uncertainty[own], sets[own], recalled[own] = _EFFECTIVE[kind](part)
+        effective[own], uncertainty[own], sets[own], recalled[own] = doses(exams.take(pa.array(own)))
+    found |= _entrance(exams)
     known = np.isfinite(effective)
     found["effective_dose_msv"] = pa.array(effective, from_pandas=True)
     found["effective_dose_uncertainty_msv"] = pa.array(np.where(known, uncertainty, np.nan), from_pandas=True)
@@ -79,11 +78,42 @@ def with_dosimetry(exams: pa.Table) -> pa.Table:
     return exams
 
 
+def _display(exams: pa.Table, display: Display, of_kind: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return the values of a display and their relative uncertainty, where an exam is of a kind that displays it."""
+    values, relative = _as_displayed(display.certified_by[0], _floats(exams, display.quantity))
+    if display.quantity in SIZE_FACTOR:
+        relative = np.hypot(relative, coefficients.component_uncertainties()["ssde-coefficient"].relative)
+    return np.where(of_kind, values, np.nan), np.where(of_kind, relative, np.nan)
+
+
 def _as_displayed(quantity: str, displayed: Floats) -> tuple[Floats, Floats]:
     nobody = np.full(len(displayed), -1)
     days = np.full(len(displayed), np.datetime64("NaT", "D"), "datetime64[D]")
     values, relative = corrected_column(quantity, displayed, nobody, [], days, CertificateBook())
     return values, relative
+
+
+def _entrance(exams: pa.Table) -> dict[str, pa.Array]:
+    """Return the air kerma of the radiographs that state their entrance exposure, without and with backscatter."""
+    stated, kvp = _floats(exams, "entrance_air_kerma_mgy"), _floats(exams, "kvp")
+    of_one = (_texts(exams, "kind") == "projection") & (stated > 0) & ~(_floats(exams, "fluoro_time_s") > 0)
+    voltages, inverse = np.unique(kvp, return_inverse=True)
+    of_one_mgy = [_of_one_mgy(None if np.isnan(voltage) else float(voltage)) for voltage in voltages]
+    found: dict[str, pa.Array] = {}
+    for column in ENTRANCE_COLUMNS:
+        each = [row[column.name] for row in of_one_mgy]
+        if column.type == "float64":
+            values = np.array(each or [np.nan], np.float64)[inverse] * stated
+            found[column.name] = pa.array(np.where(of_one, values, np.nan), from_pandas=True)
+        else:
+            texts = np.array(each or [None], object)[inverse]
+            found[column.name] = pa.array(texts, pa.string(), mask=~of_one)
+    return found
+
+
+def _of_one_mgy(kvp: float | None) -> dict[str, object]:
+    exam = Exam(kind="projection", events=(Event(entrance_exposure_mgy=1.0, kvp=kvp),))
+    return exam_entrance(exam, device=None, certificates=CertificateBook(), plausible=True)
 
 
 def _ct(exams: pa.Table) -> _Doses:

@@ -16,9 +16,9 @@ from doseatlas.reference import coefficients
 
 EFFECTIVE_DOSE = "effective_dose_msv"
 RECOMMENDED = "recommended_activity_mbq"
-CARD, CONSENSUS = "eanm-card-2016", "north-america-2024"
+CARD = coefficients.EANM_CARD
 _FIRMNESS = ("seen", "memory")
-_SETS = ("icrp-128", "andersson-2014", "fda-label")
+_SETS = ("icrp-128", "icrp-106", "andersson-2014", "fda-label")
 
 
 class ActivityComparison(Record, frozen=True, kw_only=True):
@@ -91,8 +91,9 @@ def compare_activity(
         DosimetryError: there is no such guideline.
 
     """
-    if guideline not in (CARD, CONSENSUS):
-        raise DosimetryError(f"There is no guideline {guideline!r}. Known: {CARD}, {CONSENSUS}.")
+    if guideline not in coefficients.ACTIVITY_GUIDELINES:
+        known = ", ".join(coefficients.ACTIVITY_GUIDELINES)
+        raise DosimetryError(f"There is no guideline {guideline!r}. Known: {known}.")
     if bad := bad_number(RECOMMENDED, "The administered activity", administered_mbq):
         return bad
     if bad := bad_number(RECOMMENDED, "The weight", weight_kg):
@@ -144,8 +145,8 @@ def nuclear_effective_dose(
         administered_mbq: activity at administration.
         agent: what :func:`~doseatlas.dosimetry.tables.nuclear_agent` made of the stated name.
         age_years: age.
-        coefficient_set: ``icrp-128``, ``andersson-2014`` or ``fda-label``; ``None``: the first of these that was read
-            for this agent and age, and only then one that was recalled.
+        coefficient_set: ``icrp-128``, ``icrp-106``, ``andersson-2014`` or ``fda-label``; ``None``: the
+            first of these that was read for this agent and age, and only then one that was recalled.
         activity_relative_uncertainty: relative standard uncertainty of the activity.
 
     Raises:

@@ -1,7 +1,8 @@
 """Which dose did an organ receive from a radiopharmaceutical? Activity times mGy/MBq of organ, agent and age.
 
-ICRP Publication 128 (2015) is the reference. It could not be read; the rows shipped are those of labels and papers that
-quote ICRP's coefficients and were read, so most organs have none. A table with the same columns can be given instead.
+ICRP Publication 128 (2015) is the reference. The publication itself could not be read: the rows shipped are those of a
+transcription by physicists for seven agents, and for a few organs of others those of labels, of papers that quote ICRP
+and of the dose tool of SNMMI. A table with the same columns can be given instead.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import msgspec
 
 from doseatlas.dosimetry.estimate import Estimate, NotEstimated, bad_number, not_verified
 from doseatlas.dosimetry.tables import projection_examinations
+from doseatlas.dosimetry.tube_output import DISTANCES_MM
 from doseatlas.dosimetry.uncertainty import from_limits, of_product
 from doseatlas.model import Note
 from doseatlas.reference import coefficients
@@ -21,10 +22,14 @@ from doseatlas.reference import coefficients
 EFFECTIVE_DOSE = "effective_dose_msv"
 INCIDENT = "incident_air_kerma_mgy"
 ENTRANCE = "entrance_surface_air_kerma_mgy"
-_CLOSEST_MM, _FARTHEST_MM = 150.0, 4000.0
 _FIELDS_CM2 = (1.0, 2000.0)
 _UNIT_ERRORS = (10.0, 100.0, 1000.0, 10_000.0)
 _TRS = "IAEA TRS-457 (2007)"
+_BACKSCATTER = "Benmakhlouf et al., Phys Med Biol 58 (2013) 247, eq. 8, as in PySkinDose 25.1.1"
+# Tube voltage and half-value layer of the softest beam of a radiograph (2.5 mm Al) and of hard ones (3 mm Al and 0.3 mm
+# Cu, of which the middle ones scatter most), and the sides of its smallest and largest field.
+_RADIOGRAPHIC_BEAMS = ((50.0, 1.78), (70.0, 5.6), (100.0, 7.7), (140.0, 9.6))
+_RADIOGRAPHIC_SIDES_CM = (5.0, 35.0)
 
 
 def projection_effective_dose(
@@ -109,6 +114,8 @@ def incident_from_output(
     tube_loading_mas: float | None,
     source_to_measurement_mm: float | None,
     source_to_skin_mm: float | None,
+    *,
+    output_relative_uncertainty: float = 0.0,
 ) -> Estimate | NotEstimated:
     """Return the incident air kerma (mGy): K_i = Y(d) P_It (d / (d_FTD - t_p))^2 (TRS-457).
 
@@ -117,6 +124,8 @@ def incident_from_output(
         tube_loading_mas: tube current times time.
         source_to_measurement_mm: distance d at which the output was measured.
         source_to_skin_mm: focus to skin, d_FTD - t_p: focus to table less the patient's thickness.
+        output_relative_uncertainty: relative standard uncertainty of the output as measured and interpolated; what the
+            tube does from day to day comes on top.
 
     """
     if bad := bad_number(INCIDENT, "The tube output", output_mgy_per_mas) or bad_number(
@@ -131,67 +140,75 @@ def incident_from_output(
     assert source_to_skin_mm is not None
     component = coefficients.component_uncertainties()
     value = output_mgy_per_mas * tube_loading_mas * (source_to_measurement_mm / source_to_skin_mm) ** 2
-    relative = of_product(component["tube-output"].relative, 2 * component["distance"].relative)
+    relative = of_product(
+        output_relative_uncertainty, component["tube-output"].relative, 2 * component["distance"].relative
+    )
     return _incident(value, relative, "tube output by inverse square")
 
 
 def entrance_surface(
-    incident: Estimate | NotEstimated, hvl_mm_al: float | None, field_side_cm: float | None
+    incident: Estimate | NotEstimated, kvp: float | None, hvl_mm_al: float | None, field_side_cm: float | None
 ) -> Estimate | NotEstimated:
     """Return the entrance surface air kerma (mGy): incident air kerma times backscatter factor.
 
-    The factor of water is linear in half-value layer and field side between the beams of the table. Where the
-    half-value layer or the field is not stated, the middle of the table's range stands for it, with the range as
-    limits, flagged.
+    Args:
+        incident: incident air kerma.
+        kvp: tube voltage.
+        hvl_mm_al: half-value layer.
+        field_side_cm: side of the square that the field at the skin is equivalent to.
+
     """
     if isinstance(incident, NotEstimated):
         return msgspec.structs.replace(incident, quantity=ENTRANCE)
     if incident.quantity != INCIDENT:
         message = f"{incident.quantity} is not an incident air kerma; backscatter would be counted twice."
         return NotEstimated(quantity=ENTRANCE, code="not-physical", message=message)
-    factor, relative, flags = backscatter_factor(hvl_mm_al, field_side_cm)
+    factor, relative, flags = backscatter_factor(kvp, hvl_mm_al, field_side_cm)
     value = factor * incident.value
     return Estimate(
         quantity=ENTRANCE,
         value=value,
         standard_uncertainty=of_product(relative, incident.relative_standard_uncertainty) * value,
         method=f"{incident.method}, backscatter {factor:.3f} of water",
-        source=f"{incident.source}; {coefficients.backscatter_factors()[0].source}",
+        source=f"{incident.source}; {_BACKSCATTER}",
         flags=incident.flags + flags,
     )
 
 
-def backscatter_factor(hvl_mm_al: float | None, field_side_cm: float | None) -> tuple[float, float, tuple[Note, ...]]:
-    """Return the backscatter factor of water, its relative standard uncertainty, and flags."""
-    import numpy as np
+def backscatter_factor(
+    kvp: float | None, hvl_mm_al: float | None, field_side_cm: float | None
+) -> tuple[float, float, tuple[Note, ...]]:
+    """Return the backscatter factor of water, its relative standard uncertainty, and flags.
 
-    rows = coefficients.backscatter_factors()
-    flags = not_verified(rows[:1])
+    Where the beam or the field is not stated, the middle of the factors that radiographs have stands for it, with
+    their range as limits, flagged.
+    """
+    from doseatlas.dosimetry.backscatter import BACKSCATTER_KV, BACKSCATTER_MM_AL, SIDES_CM, backscatter_of_field
+
     own = coefficients.component_uncertainties()["backscatter"].relative
-    if bad_number("", "", hvl_mm_al) or bad_number("", "", field_side_cm):
-        low, high = min(row.backscatter for row in rows), max(row.backscatter for row in rows)
+    beam_known = not (bad_number("", "", kvp) or bad_number("", "", hvl_mm_al))
+    side_known = not bad_number("", "", field_side_cm)
+    beams = ((kvp or 0.0, hvl_mm_al or 0.0),) if beam_known else _RADIOGRAPHIC_BEAMS
+    sides = (field_side_cm or 0.0,) if side_known else _RADIOGRAPHIC_SIDES_CM
+    factors = [backscatter_of_field(*beam, side) for beam in beams for side in sides]
+    low, high = min(factors), max(factors)
+    middle = (low + high) / 2
+    flags: tuple[Note, ...] = ()
+    if not (beam_known and side_known):
+        message = f"The beam or the field is not stated; the middle of {low:.3g} to {high:.3g} is the backscatter."
+        flags = (Note(code="backscatter-assumed", message=message),)
+    stated = (
+        (kvp if beam_known else None, BACKSCATTER_KV, "kV"),
+        (hvl_mm_al if beam_known else None, BACKSCATTER_MM_AL, "mm Al"),
+        (field_side_cm if side_known else None, (0.0, SIDES_CM[-1]), "cm"),
+    )
+    beyond = [f"{one:g} {unit}" for one, (least, most), unit in stated if one is not None and not least <= one <= most]
+    if beyond:
         message = (
-            f"Half-value layer or field is not stated; the middle of {low:g} to {high:g} is taken for the backscatter."
-        )
-        middle = (low + high) / 2
-        relative = of_product(own, from_limits((high - low) / 2) / middle)
-        return middle, relative, (*flags, Note(code="backscatter-assumed", message=message))
-    assert hvl_mm_al is not None
-    assert field_side_cm is not None
-    sides = sorted({row.field_side_cm for row in rows})
-    at_side = []
-    for side in sides:
-        beams = [(row.hvl_mm_al, row.backscatter) for row in rows if row.field_side_cm == side]
-        at_side.append(float(np.interp(hvl_mm_al, [hvl for hvl, _ in beams], [factor for _, factor in beams])))
-    factor = float(np.interp(field_side_cm, sides, at_side))
-    hvls = [row.hvl_mm_al for row in rows]
-    if not (min(hvls) <= hvl_mm_al <= max(hvls) and sides[0] <= field_side_cm <= sides[-1]):
-        message = (
-            f"A half-value layer of {hvl_mm_al:g} mm Al or a field of {field_side_cm:g} cm is outside the table "
-            f"({min(hvls):g} to {max(hvls):g} mm Al, {sides[0]:g} to {sides[-1]:g} cm); its nearest factor is taken."
+            f"{', '.join(beyond)} is beyond the beams and fields that backscatter is known of; the nearest is taken."
         )
         flags += (Note(code="extrapolated", message=message),)
-    return factor, own, flags
+    return middle, of_product(own, from_limits((high - low) / 2) / middle), flags
 
 
 def kap_unit_flag(kap_gy_cm2: float | None, reference_air_kerma_mgy: float | None) -> Note | None:
@@ -223,7 +240,7 @@ def _bad_distance(value_mm: float | None, to: str) -> NotEstimated | None:
     if bad := bad_number(INCIDENT, f"The distance from source to {to}", value_mm):
         return bad
     assert value_mm is not None
-    if not _CLOSEST_MM <= value_mm <= _FARTHEST_MM:
+    if not DISTANCES_MM[0] <= value_mm <= DISTANCES_MM[1]:
         message = f"A distance of {value_mm:g} mm from source to {to} is not possible; is it in cm?"
         return NotEstimated(quantity=INCIDENT, code="not-physical", message=message)
     return None

@@ -141,6 +141,7 @@ class Event(Record, frozen=True, kw_only=True):
     secondary_angle_deg: float | None = None
     primary_end_angle_deg: float | None = None
     secondary_end_angle_deg: float | None = None
+    detector_rotation_deg: float | None = None
     column_angulation_deg: float | None = None
     source_to_detector_mm: float | None = None
     source_to_isocenter_mm: float | None = None
@@ -149,12 +150,18 @@ class Event(Record, frozen=True, kw_only=True):
     table_longitudinal_mm: float | None = None
     table_lateral_mm: float | None = None
     table_height_mm: float | None = None
+    table_above_floor_mm: float | None = None
+    system_height_mm: float | None = None
     table_horizontal_rotation_deg: float | None = None
     table_head_tilt_deg: float | None = None
     table_cradle_tilt_deg: float | None = None
     collimated_field_area_cm2: float | None = None
     collimated_field_height_mm: float | None = None
     collimated_field_width_mm: float | None = None
+    shutter_left_mm: float | None = None
+    shutter_right_mm: float | None = None
+    shutter_bottom_mm: float | None = None
+    shutter_top_mm: float | None = None
     exposure_index: float | None = None
     target_exposure_index: float | None = None
     deviation_index: float | None = None

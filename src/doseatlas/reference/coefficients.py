@@ -18,6 +18,9 @@ COEFFICIENTS = DATA / "coefficients"
 ADULT_AGE_YEARS = 18.0
 DEFAULT_CT_SET = "aapm-96"
 DEFAULT_NUCLEAR_SET = "icrp-128"
+EANM_CARD, NORTH_AMERICA = "eanm-card-2016", "north-america-2024"
+ACTIVITY_GUIDELINES = (EANM_CARD, NORTH_AMERICA)
+"""Of the activities recommended for children."""
 _ORGAN_COLUMNS = ("set", "agent", "organ", "age_years", "mgy_per_mbq", "source", "verified")
 _MOST_MGY_PER_MBQ = 2000.0  # the thyroid of an infant for I-131 has more than any other organ
 _VERIFIED = ("seen", "memory", "assumed")
@@ -127,16 +130,6 @@ class AgdLimit(Record, frozen=True, kw_only=True):
     verified: str
 
 
-class Backscatter(Record, frozen=True, kw_only=True):
-    """Backscatter factor of water for a half-value layer (mm Al) and the side of a square field (cm)."""
-
-    hvl_mm_al: float
-    field_side_cm: float
-    backscatter: float
-    source: str
-    verified: str
-
-
 class Tolerance(Record, frozen=True, kw_only=True):
     """How far a relative value may be off: the limit of a display, or the standard uncertainty of a component."""
 
@@ -180,6 +173,12 @@ def ct_coefficients() -> tuple[CtCoefficient, ...]:
         )
         for line, row in _rows(name, columns)
     )
+
+
+@cache
+def ct_sets() -> tuple[str, ...]:
+    """Return the names of the sets of effective dose per DLP."""
+    return tuple(dict.fromkeys(row.set for row in ct_coefficients()))
 
 
 @cache
@@ -333,22 +332,6 @@ def agd_limits() -> tuple[AgdLimit, ...]:
             verified=row["verified"],
         )
         for line, row in _rows(name, ("breast_mm", "acceptable_mgy", "achievable_mgy"))
-    )
-
-
-@cache
-def backscatter_factors() -> tuple[Backscatter, ...]:
-    """Return the backscatter factors of water in order of half-value layer and field."""
-    name = "backscatter_water.csv"
-    return tuple(
-        Backscatter(
-            hvl_mm_al=_positive(name, line, row, "hvl_mm_al"),
-            field_side_cm=_positive(name, line, row, "field_side_cm"),
-            backscatter=_positive(name, line, row, "backscatter"),
-            source=row["source"],
-            verified=row["verified"],
-        )
-        for line, row in _rows(name, ("hvl_mm_al", "field_side_cm", "backscatter"))
     )
 
 

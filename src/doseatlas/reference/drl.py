@@ -175,7 +175,7 @@ def _quantity(path: Path, line: int, row: dict[str, str]) -> tuple[str, float]:
 
 @cache
 def _quantities() -> dict[tuple[str, str], tuple[str, float]]:
-    """Return quantity and factor by published quantity and unit. CTDIw and incident air kerma are not among them."""
+    """Return quantity and factor by published quantity and unit. CTDIw is not among them."""
     path = DATA / "drl_quantities.csv"
     names = ("stated_quantity", "stated_unit", "quantity", "factor", "source")
     return {

@@ -14,7 +14,15 @@ from doseatlas.analysis import (
     Selection,
     TypicalValue,
 )
+from doseatlas.dosimetry import DISPLAY_TOLERANCE
 from doseatlas.report import words
+
+_DERIVED = (
+    "incident_air_kerma_mgy",
+    "entrance_surface_air_kerma_mgy",
+    "effective_dose_msv",
+    "ssde_derived_mgy",
+)
 
 
 class Attention(NamedTuple):
@@ -165,14 +173,15 @@ def dose_values(report: FacilityReport) -> str:
 
 
 def derived_doses(report: FacilityReport) -> str:
-    """Return what effective dose and derived SSDE rest on; empty where the report has neither."""
+    """Return what derived doses rest on; empty where the report has none."""
     names = {value.quantity for value in (*report.typical_values, *report.device_values)}
-    derived = [words.quantity_name(name) for name in ("effective_dose_msv", "ssde_derived_mgy") if name in names]
+    derived = [words.quantity_name(name) for name in _DERIVED if name in names]
     if not derived:
         return ""
     verb = "rests" if len(derived) == 1 else "rest"
+    named = " and ".join(filter(None, (", ".join(derived[:-1]), derived[-1])))
     return (
-        f"{' and '.join(derived)} always {verb} on values corrected by calibration certificates, where a device has "
+        f"{named} always {verb} on values corrected by calibration certificates, where a device has "
         "one, whichever values are counted otherwise."
     )
 
@@ -220,6 +229,14 @@ def pregnant(report: FacilityReport) -> str:
     verb = "exam is" if count == 1 else "exams are"
     listed = "" if shown == count else f" The latest {words.count(shown)} are listed."
     return f"{words.count(count)} {verb} of a patient stated to be pregnant, or possibly so.{listed}"
+
+
+def displays(report: FacilityReport) -> str:
+    """Return how many displays of how many devices a certificate corrects."""
+    certified = [one for one in report.displays if set(one.certificates) - {DISPLAY_TOLERANCE}]
+    devices = len({one.device for one in certified})
+    which = words.plural(devices, "device", "devices")
+    return f"Calibration certificates correct {words.count(len(certified))} of the displayed values below, of {which}."
 
 
 def hybrid(report: FacilityReport) -> str:

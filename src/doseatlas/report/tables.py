@@ -88,6 +88,7 @@ def tables(report: FacilityReport) -> tuple[Table, ...]:
         _outliers(report),
         _skin_doses(report),
         *([_skin_patients(report)] if report.skin_patients else []),
+        *([_displays(report)] if report.displays else []),
         *([_hybrid(report)] if report.hybrid else []),
         *([_pregnant(report)] if report.pregnant else []),
         _quality(report),
@@ -303,6 +304,37 @@ def _skin_patients(report: FacilityReport) -> Table:
         for one in patient.procedures
     )
     return Table("skin_patients", "Cumulative skin doses", columns, rows)
+
+
+def _displays(report: FacilityReport) -> Table:
+    columns = (
+        DEVICE,
+        Column("quantity_id", "Quantity ID"),
+        Column("quantity", "Quantity"),
+        Column("phantom_cm", "CTDI phantom (cm)", "count"),
+        Column("unit", "Unit of the doses"),
+        Column("exams", "Exams", "count"),
+        Column("median_stated", "Median as stated (in the row's unit)", "dose"),
+        Column("median_corrected", "Median corrected (in the row's unit)", "dose"),
+        Column("uncertainty", "Its standard uncertainty by the calibration (in the row's unit)", "dose"),
+        Column("certificates", "Certificates"),
+    )
+    rows = tuple(
+        (
+            one.device,
+            one.quantity,
+            words.quantity_name(one.quantity, one.phantom_cm),
+            one.phantom_cm,
+            words.unit(one.quantity),
+            one.exams,
+            one.stated,
+            one.corrected,
+            one.relative_uncertainty * one.corrected,
+            "; ".join(one.certificates),
+        )
+        for one in report.displays
+    )
+    return Table("displays", "Stated and corrected", columns, rows)
 
 
 def _hybrid(report: FacilityReport) -> Table:

@@ -16,18 +16,21 @@ from sqlalchemy import Connection, insert, select, update
 
 from doseatlas.dosimetry import (
     CERTIFIED,
+    TUBE_OUTPUT,
     Affected,
     CalibrationError,
     Certificate,
     CertificateBook,
+    Chamber,
+    OutputPoint,
     QualityFactor,
     TraceabilityStep,
+    TubeOutput,
     affected,
     certificate_book,
 )
 from doseatlas.standardise import device_name
 from doseatlas.store.derive import unpack_exam
-from doseatlas.store.dose_rules import DoseRules
 from doseatlas.store.open_store import OpenStore
 from doseatlas.store.record import decisions_in_force, derive_again
 from doseatlas.store.results import CertificatesChanged, CertificateState, KeptCertificate
@@ -35,7 +38,14 @@ from doseatlas.store.schema import certificates, exams
 
 _MAX_BYTES = 1 << 20
 _TOGETHER = 500  # exams held while certificates change
-_PARTS: dict[str, type[msgspec.Struct]] = {"factors": QualityFactor, "traceability": TraceabilityStep}
+# The records within records, by the field that holds one or several of them.
+_PARTS: dict[str, type[msgspec.Struct]] = {
+    "factors": QualityFactor,
+    "traceability": TraceabilityStep,
+    "tube_output": TubeOutput,
+    "chamber": Chamber,
+    "points": OutputPoint,
+}
 
 
 def read_certificate(file: Path) -> Certificate:
@@ -57,18 +67,22 @@ def read_certificate(file: Path) -> Certificate:
         raise CalibrationError(f"The file {file} is not UTF-8 text.") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise CalibrationError(f"The file {file} is not TOML: {error}.") from None
-    # A misspelt name of a field with a default would otherwise be dropped without a word.
-    unknown = sorted(set(stated) - set(Certificate.__struct_fields__))
-    for part, record in _PARTS.items():
-        rows = stated.get(part, ())
-        for row in rows if isinstance(rows, list) else ():
-            unknown += sorted(set(row) - set(record.__struct_fields__)) if isinstance(row, dict) else []
-    if unknown:
+    if unknown := _unknown_fields(stated, Certificate):
         raise CalibrationError(f"The file {file} has a field that no certificate has: {', '.join(unknown)}.")
     try:
         return msgspec.convert(stated, Certificate)
     except msgspec.ValidationError as error:
         raise CalibrationError(f"The file {file} is no certificate: {error}.") from None
+
+
+def _unknown_fields(stated: dict[str, object], record: type[msgspec.Struct]) -> list[str]:
+    """Return the fields that a record lacks: a misspelt one with a default would else be dropped without a word."""
+    unknown = sorted(set(stated) - set(record.__struct_fields__))
+    for name, value in stated.items():
+        if name in _PARTS and name not in unknown:
+            rows = value if isinstance(value, list) else [value]
+            unknown += [one for row in rows if isinstance(row, dict) for one in _unknown_fields(row, _PARTS[name])]
+    return unknown
 
 
 def certificates_in_force(connection: Connection) -> CertificateBook:
@@ -85,9 +99,9 @@ def add_certificates(store: OpenStore, added: Sequence[Certificate], today: dt.d
         StoreError: the store cannot be written; nothing was changed.
 
     """
-    useless = sorted({one.quantity for one in added} - CERTIFIED)
+    useless = sorted({one.quantity for one in added} - CERTIFIED - {TUBE_OUTPUT})
     if useless:
-        known = ", ".join(sorted(CERTIFIED))
+        known = ", ".join(sorted(CERTIFIED | {TUBE_OUTPUT}))
         raise CalibrationError(
             f"No value is corrected by a certificate of {', '.join(useless)}; those of {known} are. "
             "Nothing was changed."
@@ -165,7 +179,7 @@ def _changed(
     connection: Connection, store: OpenStore, before: CertificateBook, after: CertificateBook
 ) -> CertificatesChanged:
     spans = affected(before, after)
-    rules = DoseRules(after, store.skin_dose_from_gy)
+    rules = msgspec.structs.replace(store.dose_rules(connection), certificates=after)
     decisions = decisions_in_force(connection)
     keys = sorted({key for span in spans for key in _exams_within(connection, span)})
     derive_again(connection, keys, decisions, rules)

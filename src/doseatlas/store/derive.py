@@ -17,7 +17,7 @@ from doseatlas.standardise import classify, exam_kind_key, mapping_key, summaris
 from doseatlas.store.archive import compress, decompress
 from doseatlas.store.dose_rules import DoseRules, dose_columns
 
-DERIVATION = "4"
+DERIVATION = "5"
 """Raised whenever exams or their rows come out otherwise than before: a store derived by older rules says so."""
 UNNAMED_FACILITY = "unnamed facility"
 UNDATED = "undated"
@@ -80,7 +80,8 @@ def derive(
 
     """
     classification = classify(exam, decisions)
-    row = summarise(exam, classification) | dose_columns(exam, classification, dose_rules, sizes)
+    stated = summarise(exam, classification)
+    row = stated | dose_columns(exam, classification, dose_rules, stated, sizes)
     date = row["study_date"]
     study_date = str(date) if date else ""
     place = plain_text(facility or exam.device.institution or "", _MAX_FACILITY).strip() or UNNAMED_FACILITY

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import select
 
 from doseatlas.dosimetry import Method, exam_methods
-from doseatlas.standardise import classify, ct_scans, device_name, plausible_patient
+from doseatlas.standardise import classify, ct_scans, device_name, plausible_patient, summarise
 from doseatlas.store.derive import unpack_exam
 from doseatlas.store.image_sizes import sizes_of
 from doseatlas.store.record import decisions_in_force
@@ -27,7 +27,8 @@ def methods_of_exam(store: OpenStore, exam_id: str) -> list[Method]:
         exam = unpack_exam(data)
         classification = classify(exam, decisions_in_force(connection))
         sizes = sizes_of(connection, [exam_id]).get(exam_id)
-        certificates = store.dose_rules(connection).certificates
+        rules = store.dose_rules(connection)
+    stated = summarise(exam, classification)
     if classification.flags:
         exam = msgspec.structs.replace(exam, patient=plausible_patient(exam.patient, classification.flags))
     return exam_methods(
@@ -35,6 +36,9 @@ def methods_of_exam(store: OpenStore, exam_id: str) -> list[Method]:
         procedure=classification.procedure,
         scans=ct_scans(exam.events) if exam.kind == "ct" else (),
         device=device_name(exam.device),
-        certificates=certificates,
+        certificates=rules.certificates,
+        coefficient_set=rules.ct_coefficients,
+        activity_guideline=rules.activity_guideline,
         image_sizes=sizes,
+        displayed=stated,
     )

@@ -1,29 +1,37 @@
 """How large are the patients in the images that arrive? Measured by the workers, kept by exam, without the pixels.
 
-Axial CT images and localisers are measured whether or not they state a dose. What they give is kept in the database
-only: the archive holds no pixels, so that a rebuild keeps it and a lost database loses it.
+Axial CT images, the frames of enhanced ones, and localisers are measured whether or not they state a dose. What they
+give is kept in the database only: the archive holds no pixels, so that a rebuild keeps it and a lost database loses it.
+Of an object that the store knows only what it lacks is measured: images of which nothing is kept can be imported again.
 """
 
 from __future__ import annotations
 
+import re
+import shutil
+import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
-from doseatlas.dicom import Limits, most_image_bytes, read_ct_image_bytes
-from doseatlas.dosimetry import ImageSizes, sizes_of_image, united
-from doseatlas.model import Exam
+from doseatlas.dicom import Limits, ct_images, most_image_bytes
+from doseatlas.dosimetry import ImageSizes, sizes_of_images, united
+from doseatlas.model import Exam, StoreError
 from doseatlas.store.archive import compress, decompress
-from doseatlas.store.database import in_parts
+from doseatlas.store.database import Database, in_parts
 from doseatlas.store.derive import exam_id
 from doseatlas.store.schema import image_sizes
 
-_CT_IMAGE = b"1.2.840.10008.5.1.4.1.1.2\0"  # a UID of odd length ends in a null (PS3.5 9.1)
+# CT images, enhanced and legacy converted ones; UIDs of odd length end in a null (PS3.5 9.1).
+_CT_IMAGE = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.2(?:\.[12])?\0")
 _NEAR_THE_BEGINNING = 4096
+_IN_MEMORY = 2**26  # bytes of a member of an archive; a larger one waits on disk
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(ImageSizes)
 
@@ -43,36 +51,52 @@ class Member(msgspec.Struct, frozen=True):
 
 
 def may_be_ct_image(header: bytes) -> bool:
-    """Return whether the beginning of an object is that of a single-frame CT image."""
-    return header.find(_CT_IMAGE, 0, _NEAR_THE_BEGINNING) >= 0
+    """Return whether the beginning of an object is that of a CT image, of one frame or several."""
+    return _CT_IMAGE.search(header, 0, _NEAR_THE_BEGINNING) is not None
 
 
-def measured_image(where: Path | Member, limits: Limits) -> SizedImage | None:
-    """Return what the CT image in a file says of the size; ``None`` where it says nothing.
+def measured_image(where: Path | Member, limits: Limits, database: Database | None = None) -> SizedImage | None:
+    """Return what the CT images in a file say of the size; ``None`` where they say nothing.
 
-    An image that cannot be decoded or measured says nothing: its header is a dose object all the same.
+    An image that cannot be decoded or measured says nothing: its header is a dose object all the same. With a database,
+    only what it lacks is measured.
     """
     try:
-        data = _whole(where, most_image_bytes(limits))
-        image = None if data is None else read_ct_image_bytes(data, "image")
-        if image is None or image.study_instance_uid is None:
-            return None
-        sizes = sizes_of_image(image)
+        with _opened_at(where, most_image_bytes(limits)) as source, ct_images(source, "image", limits) as images:
+            study = images[0].study_instance_uid if images else None
+            if study is None:
+                return None
+            key = exam_id(Exam(kind="ct", study_instance_uid=study))
+            known = None
+            if database is not None:
+                with database.reading() as connection:
+                    known = sizes_of(connection, [key]).get(key)
+            sizes = sizes_of_images(images, known)
+    except StoreError:
+        raise
     except Exception:
         # Whatever is wrong with its pixels must not keep a dose from being imported.
         return None
-    if sizes == ImageSizes():
-        return None
-    return SizedImage(exam_id(Exam(kind="ct", study_instance_uid=image.study_instance_uid)), sizes)
+    return None if sizes == ImageSizes() else SizedImage(key, sizes)
 
 
-def _whole(where: Path | Member, most: int) -> bytes | None:
-    """Return the bytes of a file, ``None`` where it is larger than any image."""
+@contextmanager
+def _opened_at(where: Path | Member, most: int) -> Iterator[Path | IO[bytes]]:
+    """Give a file, or a member of an archive as a file, as a stream within an archive cannot go back.
+
+    Raises:
+        ValueError: it is larger than any image.
+
+    """
     if isinstance(where, Path):
-        return where.read_bytes() if where.stat().st_size <= most else None
-    with _opened(where.archive).open(where.name) as stream:
-        data = stream.read(most + 1)
-    return data if len(data) <= most else None
+        yield where
+        return
+    archive = _opened(where.archive)
+    if archive.getinfo(where.name).file_size > most:
+        raise ValueError("The member of the archive is larger than any image.")
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file, archive.open(where.name) as stream:
+        shutil.copyfileobj(stream, file)
+        yield file
 
 
 @lru_cache(maxsize=1)

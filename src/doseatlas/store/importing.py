@@ -272,19 +272,22 @@ def _prepare_all(batch: list[Task], database: Database, rules: Rules) -> Iterato
                 continue
             digest = hashlib.sha256(data).digest()
             if digest in known:
-                yield Prepared(plain_text(path), digest, "known")
+                yield _sized(Prepared(plain_text(path), digest, "known"), task, data, rules, database)
             elif digest in known_ignored:
-                yield Prepared(plain_text(path), digest, "ignored")
+                yield _sized(Prepared(plain_text(path), digest, "ignored"), task, data, rules, database)
             else:
                 yield _sized(prepare(path, data, digest, rules), task, data, rules)
 
 
-def _sized(prepared: Prepared, task: Task, header: bytes, rules: Rules) -> Prepared:
-    """Return what was prepared with what its pixels say of the patient's size, where it is a CT image."""
+def _sized(prepared: Prepared, task: Task, header: bytes, rules: Rules, database: Database | None = None) -> Prepared:
+    """Return what was prepared with what its pixels say of the patient's size, where it is a CT image.
+
+    With a database, as of an object that it knows, only what it lacks is measured.
+    """
     if prepared.state == "refused" or not may_be_ct_image(header):
         return prepared
     where = task.member if isinstance(task, Loaded) else Path(task.path)
-    sized = None if where is None else measured_image(where, rules.limits)
+    sized = None if where is None else measured_image(where, rules.limits, database)
     return prepared if sized is None else msgspec.structs.replace(prepared, sized=sized)
 
 

@@ -17,7 +17,8 @@ class OpenStore(Protocol):
 
     ``key`` is ``None`` where identity is kept as stated; ``identity_mark`` says in what form the archive keeps it;
     ``archives``: whether originals are archived; ``jobs``: how many processes read;
-    ``skin_dose_from_gy``: the reference air kerma from which a skin dose is computed.
+    ``skin_dose_from_gy``: the reference air kerma from which a skin dose is computed; ``ct_coefficients`` and
+    ``activity_guideline``: the set of effective dose per DLP, and what children's activities are compared with.
     """
 
     url: str
@@ -30,6 +31,8 @@ class OpenStore(Protocol):
     jobs: int
     limits: Limits
     skin_dose_from_gy: float
+    ct_coefficients: str
+    activity_guideline: str
 
     def dose_rules(self, connection: Connection) -> DoseRules:
         """Return what dosimetric columns are derived with, as it stands within a transaction."""

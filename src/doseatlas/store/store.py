@@ -48,6 +48,8 @@ class Store:
         self.jobs = settings.jobs
         self.archives = settings.archive
         self.skin_dose_from_gy = settings.skin_dose_from_gy
+        self.ct_coefficients = settings.ct_coefficients
+        self.activity_guideline = settings.activity_guideline
         self.limits = Limits(
             header_bytes=settings.limits.max_mebibytes * 2**20,
             elements=settings.limits.max_items,
@@ -212,7 +214,9 @@ class Store:
 
     def dose_rules(self, connection: Connection) -> DoseRules:
         """Return what dosimetric columns are derived with, as it stands within a transaction."""
-        return DoseRules(certificates_in_force(connection), self.skin_dose_from_gy)
+        return DoseRules(
+            certificates_in_force(connection), self.skin_dose_from_gy, self.ct_coefficients, self.activity_guideline
+        )
 
     def rows_of_patient(self, pseudonym: str) -> list[dict[str, object]]:
         """Return the rows in the mart of a patient's exams by date; none where the store knows no such pseudonym."""
@@ -222,12 +226,14 @@ class Store:
             .where(exams.c.kind != "estimate")
             .order_by(exams.c.study_date, exams.c.exam_id)
         )
+        self._follow_settings()
         with self.database.reading() as connection:
             rows = connection.execute(found).scalars().all()
         return [msgspec.json.decode(data, type=dict[str, object]) for data in rows]
 
     def mart_row(self, exam_id: str) -> dict[str, object] | None:
         """Return an exam's row in the mart, without its nulls; ``None`` where the store holds no such exam."""
+        self._follow_settings()
         with self.database.reading() as connection:
             data = connection.execute(select(exams.c.mart_row).where(exams.c.exam_id == exam_id)).scalar()
         return None if data is None else msgspec.json.decode(data, type=dict[str, object])
@@ -255,11 +261,15 @@ class Store:
 
         Exams that a changed setting touches are derived anew first.
         """
-        from doseatlas.store.dose_settings import follow_settings
         from doseatlas.store.mart import refresh
 
-        follow_settings(self)
+        self._follow_settings()
         return refresh(self.database, self.mart_dir, self.id)
+
+    def _follow_settings(self) -> None:
+        from doseatlas.store.dose_settings import follow_settings
+
+        follow_settings(self)
 
     def rebuild(self, progress: Progress | None = None) -> RebuildSummary:
         """Derive every exam again from the archive by the rules of today; the old ones stay until that is done."""

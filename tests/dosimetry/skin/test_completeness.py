@@ -123,6 +123,6 @@ def test_a_field_turned_by_hand_has_its_corners_elsewhere_and_the_same_area(make
     assert spans[0][0] > 2 * spans[0][1]
     assert spans[1][1] > 2 * spans[1][0]
     assert any("turned by 90 degrees as given" in text for text in turned.answer.assumptions)
-    assert any("rotation and shutters are not read" in text for text in straight.answer.assumptions)
+    assert any("taken to have its sides across and along" in text for text in straight.answer.assumptions)
     with pytest.raises(SkinDoseError, match="rotation of the field"):
         skin_dose([exam], human(), Options(field_rotation_deg=400.0))

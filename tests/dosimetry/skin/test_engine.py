@@ -15,9 +15,10 @@ from scipy.interpolate import CubicSpline
 
 from doseatlas.dicom import read_paths
 from doseatlas.dicom.simulate import plan, write_objects
+from doseatlas.dosimetry.backscatter import SIDES_CM, backscatter
 from doseatlas.dosimetry.skin import Mesh, Options, SkinDoseError, SkinMap, mesh_of_cells, regions, skin_dose
 from doseatlas.dosimetry.skin.phantom import flat, human, human_arms_away, plane, tube
-from doseatlas.dosimetry.skin.physics import SIDES_CM, backscatter, beam_quality
+from doseatlas.dosimetry.skin.physics import beam_quality
 from doseatlas.model import Device, Exam, Filter
 
 from .conftest import PLAIN, Make

@@ -137,6 +137,78 @@ def test_the_kerma_area_product_through_every_plane_is_the_same(height_cm: float
     assert through == pytest.approx(whole, rel=0.02)
 
 
+TURNED: dict[str, Any] = {"field_x_cm": np.array([[-14.0, 4.0]]), "field_z_cm": np.array([[-3.0, 9.0]])}
+
+
+@pytest.mark.parametrize("height_cm", [-30.0, 0.0, 20.0])
+@pytest.mark.parametrize("turn", [0.0, 37.0, -120.0])
+def test_the_kerma_area_product_of_a_turned_field_beside_the_axis_is_the_same_through_every_plane(
+    height_cm: float, turn: float
+) -> None:
+    mesh = flat(60, 60, "plane", rows=600, columns=600)
+    mesh = mesh._replace(centres=mesh.centres + np.array([0, height_cm, 30]))
+    found = run(mesh, setup(**TURNED, field_rotation_deg=np.array([turn])))
+    cosine = (75 - height_cm) / np.linalg.norm(mesh.centres - np.array([0, 75.0, 0]), axis=1)
+    through = float(np.sum(found.dose_mgy * mesh.areas * cosine))
+    whole = 100 * 60**2 * float(solid_angle(TURNED["field_x_cm"] / 100, TURNED["field_z_cm"] / 100)[0])
+    assert through == pytest.approx(whole, rel=0.02)
+
+
+@settings(max_examples=40, deadline=None)
+@given(ANGLE, st.sampled_from([(u, v) for u in (-14.0, 4.0) for v in (-3.0, 9.0)]), st.floats(-40, 40))
+def test_the_corners_of_a_turned_field_are_where_trigonometry_puts_them(
+    turn: float, corner: tuple[float, float], height_cm: float
+) -> None:
+    angle = np.deg2rad(turn)
+    middle = np.array([-5.0, 3.0])
+    points = []
+    for share in (1 - 1e-9, 1 + 1e-9):
+        u, v = middle + (np.array(corner) - middle) * share
+        # Turned clockwise seen from the detector: the field's own up goes to the patient's left.
+        x, z = u * np.cos(angle) + v * np.sin(angle), v * np.cos(angle) - u * np.sin(angle)
+        depth = (75 - height_cm) / 100
+        points.append([x * depth, height_cm, z * depth])
+    dose = run(mesh_of_cells("corner", np.array(points)), setup(**TURNED, field_rotation_deg=np.array([turn])))
+    inside, outside = dose.dose_mgy
+    assert inside == pytest.approx(100 * 60**2 / np.sum((np.array(points[0]) - [0, 75, 0]) ** 2), rel=1e-9)
+    assert outside == 0
+
+
+def test_a_field_turned_by_a_right_angle_is_one_with_its_edges_exchanged() -> None:
+    mesh = human()
+    mesh = mesh._replace(centres=mesh.centres + np.array([0, 10.0, 50]))
+    turned = run(mesh, setup(**TURNED, field_rotation_deg=np.array([90.0]), primary_deg=np.array([25.0])))
+    exchanged = setup(
+        field_x_cm=TURNED["field_z_cm"], field_z_cm=-TURNED["field_x_cm"][:, ::-1], primary_deg=np.array([25.0])
+    )
+    differ = ~np.isclose(turned.dose_mgy, run(mesh, exchanged).dose_mgy, rtol=1e-9, atol=1e-12)
+    assert differ.sum() <= 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(ANGLE, st.floats(-85, 85), st.floats(-40, 40))
+def test_a_mirrored_turned_field_gives_the_mirrored_map(turn: float, primary: float, secondary: float) -> None:
+    mesh = human()
+    mesh = mesh._replace(centres=mesh.centres + np.array([0, 10.0, 50]))
+    mirror = np.array([-1.0, 1, 1])
+    other = mesh._replace(centres=mesh.centres * mirror, normals=mesh.normals * mirror)
+    along: dict[str, Any] = {"secondary_deg": np.array([secondary]), "field_z_cm": TURNED["field_z_cm"]}
+    right = setup(
+        primary_deg=np.array([primary]),
+        field_rotation_deg=np.array([turn]),
+        field_x_cm=TURNED["field_x_cm"],
+        **along,
+    )
+    left = setup(
+        primary_deg=np.array([-primary]),
+        field_rotation_deg=np.array([-turn]),
+        field_x_cm=-TURNED["field_x_cm"][:, ::-1],
+        **along,
+    )
+    differ = ~np.isclose(run(mesh, right).dose_mgy, run(other, left).dose_mgy, rtol=1e-9, atol=1e-12)
+    assert differ.sum() <= 2
+
+
 def test_the_solid_angles_of_the_cells_hit_add_up_to_that_of_the_beam() -> None:
     mesh = tube(20, 12, 80, "tube", rows=800, columns=600)
     mesh = mesh._replace(centres=mesh.centres + np.array([0, 12, 40.0]))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doseatlas.dosimetry.skin.physics import SIDES_CM, backscatter, beam_quality, physics_of, quality_range
+from doseatlas.dosimetry.backscatter import SIDES_CM, backscatter
+from doseatlas.dosimetry.skin.physics import beam_quality, physics_of, quality_range
 
 from .test_kernel import setup
 

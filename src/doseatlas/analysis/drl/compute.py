@@ -44,7 +44,7 @@ from doseatlas.analysis.drl.units import (
 from doseatlas.analysis.mart import ExamFiles
 from doseatlas.analysis.reference_levels import LevelSet, ReferenceLevels
 from doseatlas.analysis.results import DoseValues, Selection
-from doseatlas.analysis.tables import stated_quantities
+from doseatlas.analysis.tables import level_quantities
 from doseatlas.model import TableError
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _judged_units(engine: _Engine, request: Request) -> pa.Table:
     """
     unstated: frozenset[str] = frozenset()
     if request.dose_values == "stated":
-        unstated = engine.files.empty.intersection(quantity.name for quantity in stated_quantities())
+        unstated = engine.files.empty.intersection(quantity.name for quantity in level_quantities())
     if unstated not in engine.judged_units:
         question = _judged_units_table(judged_exams(engine.exams, request.selection, request.method), request, unstated)
         engine.judged_units[unstated] = engine.files.kept(f"judged_units_{len(engine.judged_units)}", question)
@@ -286,7 +286,7 @@ def _exams_and_dosed(exams: ibis.Table, request: Request, wide: pa.Table) -> tup
     """
     import pyarrow.compute as pc
 
-    most = pc.max_element_wise(*(wide[f"n_{quantity.name}"] for quantity in stated_quantities()))
+    most = pc.max_element_wise(*(wide[f"n_{quantity.name}"] for quantity in level_quantities()))
     if pc.all(pc.equal(most, wide["exams"])).as_py() in (True, None):
         number = pc.sum(wide["exams"]).as_py() or 0
         return number, number

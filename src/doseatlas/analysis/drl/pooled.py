@@ -16,7 +16,7 @@ from doseatlas.analysis.drl.levels import Figures, finish
 from doseatlas.analysis.drl.records import ComputedLevel
 from doseatlas.analysis.drl.units import GROUP
 from doseatlas.analysis.reference_levels import ReferenceLevels
-from doseatlas.analysis.tables import stated_quantities
+from doseatlas.analysis.tables import level_quantities
 
 if TYPE_CHECKING:
     import ibis
@@ -98,7 +98,7 @@ def percentiles_needed(method: DrlMethod) -> list[float]:
 def pooled_quantiles(exams: ibis.Table, percentiles: Sequence[float]) -> ibis.Table:
     """Return one row a group, with the percentiles ``grid_Q`` of each quantity Q (null: no value)."""
     shares = [percentile / 100 for percentile in percentiles]
-    return exams.group_by(GROUP).agg(**{f"grid_{q.name}": exams[q.name].quantile(shares) for q in stated_quantities()})
+    return exams.group_by(GROUP).agg(**{f"grid_{q.name}": exams[q.name].quantile(shares) for q in level_quantities()})
 
 
 def counts_at_or_below(exams: ibis.Table, thresholds: ibis.Table) -> ibis.Table:
@@ -108,7 +108,7 @@ def counts_at_or_below(exams: ibis.Table, thresholds: ibis.Table) -> ibis.Table:
     """
     joined = exams.join(thresholds, list(GROUP))
     figures = {}
-    for quantity in stated_quantities():
+    for quantity in level_quantities():
         figures[f"n_{quantity.name}"] = joined[quantity.name].count()
         figures[f"below_{quantity.name}"] = (joined[quantity.name] <= joined[f"at_{quantity.name}"]).sum()
     return joined.group_by(["facility", *GROUP]).agg(**figures)
@@ -121,7 +121,7 @@ def pooled_percentiles(exams: ibis.Table, method: DrlMethod) -> dict[Key, Grid]:
     percentiles = percentiles_needed(method)
     found: dict[Key, Grid] = {}
     for row in pooled_quantiles(exams, percentiles).to_pyarrow().to_pylist():
-        for quantity in stated_quantities():
+        for quantity in level_quantities():
             grid = row[f"grid_{quantity.name}"]
             if grid and grid[0] is not None and method.rule(row["procedure"], row["patient_group"]):
                 key = (row["procedure"], row["patient_group"], row["phantom_cm"], quantity.name)
@@ -142,7 +142,7 @@ def _shares(exams: ibis.Table, percentiles: Mapping[Key, Grid], method: DrlMetho
     counted = counts_at_or_below(exams, ibis.memtable(_threshold_table(list(rows.values()))))
     found: dict[Key, list[tuple[int, int]]] = {key: [] for key in percentiles}
     for row in counted.order_by("facility").to_pyarrow().to_pylist():
-        for name in (one.name for one in stated_quantities()):
+        for name in (one.name for one in level_quantities()):
             shares = found.get((row["procedure"], row["patient_group"], row["phantom_cm"], name))
             if row[f"n_{name}"] and shares is not None:
                 shares.append((row[f"n_{name}"], row[f"below_{name}"]))
@@ -153,7 +153,7 @@ def _threshold_table(rows: Sequence[Mapping[str, Any]]) -> Any:
     import pyarrow as pa
 
     keys = [("procedure", pa.string()), ("patient_group", pa.string()), ("phantom_cm", pa.int32())]
-    fields = [*keys, *((f"at_{quantity.name}", pa.float64()) for quantity in stated_quantities())]
+    fields = [*keys, *((f"at_{quantity.name}", pa.float64()) for quantity in level_quantities())]
     return pa.Table.from_pylist([dict(row) for row in rows], pa.schema(fields))
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from doseatlas.analysis.mart import chosen, countable, has_plausible_doses
+from doseatlas.analysis.mart import chosen, countable, has_plausible_doses, with_finite_derived
 from doseatlas.analysis.results import Selection
-from doseatlas.analysis.tables import quantities, stated_quantities
+from doseatlas.analysis.tables import level_quantities, quantities, stated_quantities
 
 if TYPE_CHECKING:
     import ibis
@@ -46,8 +46,11 @@ def judged_exams(exams: ibis.Table, selection: Selection, method: DrlMethod) -> 
 
 
 def of_finite_doses(judged: ibis.Table) -> ibis.Table:
-    """Return :func:`judged_exams` with no exam called plausible that has a dose which is NaN or infinite."""
-    return judged.mutate(plausible=has_plausible_doses(judged))
+    """Return :func:`judged_exams` with no exam called plausible that states a dose which is NaN or infinite.
+
+    A derived dose that is either is null.
+    """
+    return with_finite_derived(judged.mutate(plausible=has_plausible_doses(judged)))
 
 
 def exams_by_rule(exams: ibis.Table, selection: Selection, method: DrlMethod) -> ibis.Table:
@@ -103,7 +106,7 @@ def unit_values(
         device = exams.facility + " / " + exams.device.fill_null("unknown device")
         named, keys = exams.mutate(unit=device), ["facility", "unit"]
     figures: dict[str, ibis.Value] = {"exams": named.count()}
-    looked_for = [quantity.name for quantity in stated_quantities() if quantity.name not in unstated]
+    looked_for = [quantity.name for quantity in level_quantities() if quantity.name not in unstated]
     for name in looked_for:
         figures[f"n_{name}"] = named[name].count()
         # The largest comes with the median at a third of the cost of a maximum beside it.
@@ -127,7 +130,7 @@ def all_finite(wide: pa.Table) -> bool:
     """Return whether all doses behind :func:`unit_values` are finite: engines take NaN for the greatest number."""
     import pyarrow.compute as pc
 
-    columns = [wide[f"largest_{quantity.name}"] for quantity in stated_quantities()]
+    columns = [wide[f"largest_{quantity.name}"] for quantity in level_quantities()]
     return all(pc.all(pc.is_finite(column)).as_py() is not False for column in columns)
 
 
@@ -167,7 +170,7 @@ def long_form(wide: pa.Table) -> pa.Table:
 
     parts = []
     facility = "facility" if "facility" in wide.column_names else "unit"
-    for quantity in stated_quantities():
+    for quantity in level_quantities():
         stated = wide.filter(pc.greater(wide[f"n_{quantity.name}"], 0))
         if stated.num_rows:
             columns = {"facility": stated[facility], **{name: stated[name] for name in ("unit", *GROUP)}}

@@ -62,6 +62,7 @@ def mart_columns(
     put = {f.fault: rng.random(exams) < f.rate for f in faults().values()}
     columns = _stated(world, cells, cell, day, patient, put)
     columns |= _doses(rng, world, cells, cell, day, patient, put)
+    columns["study_id"] = np.full(exams, None, dtype=object)
     columns["exam_id"] = np.array([f"sim-{seed}-{number}" for number in range(exams)], dtype=object)
     return columns
 

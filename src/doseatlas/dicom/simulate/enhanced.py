@@ -53,6 +53,7 @@ _FIELD: Numbers = (("collimated_field_area_cm2", "field-area", "m2", 1e-4),)
 _BEAM: Numbers = (
     ("primary_angle_deg", "primary-angle", "deg", 1),
     ("secondary_angle_deg", "secondary-angle", "deg", 1),
+    ("detector_rotation_deg", "detector-rotation", "deg", 1),
     ("source_to_detector_mm", "source-detector", "mm", 1),
     ("source_to_isocenter_mm", "source-isocenter", "mm", 1),
 )

@@ -22,6 +22,7 @@ from doseatlas.dicom.simulate.world import SimulatedDevice
 from doseatlas.model import Code, Event, Filter
 
 _KAP_TO_GY_CM2 = {"Gy.cm2": 1.0, "mGy.cm2": 0.001}
+_ISOCENTRE_MM = 785.0  # from the source, of every angiography and fluoroscopy unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +208,11 @@ def _projection_event(scene: Scene, kind: str, kap: float, area_cm2: float, mome
     kap = float(f"{kap:.6g}")
     lateral = plane == "plane-b"
     copper = 0.3 if fluoro else 0.1
+    event_uid = new_uid(rng)
+    angles = round((90 if lateral else 0) + rng.gauss(0, 22), 1), round(rng.gauss(0, 15), 1)
+    detector_mm = float(round(1100 + 80 * rng.random()))
     return Event(
-        event_uid=new_uid(rng),
+        event_uid=event_uid,
         started_at=moment.isoformat(),
         protocol=("FL " if fluoro else "") + scene.protocol_name,
         acquisition_type=code.meaning,
@@ -222,14 +226,14 @@ def _projection_event(scene: Scene, kind: str, kap: float, area_cm2: float, mome
         pulses=pulses,
         pulse_rate_hz=rate,
         irradiation_duration_s=round(pulses / rate, 2),
-        primary_angle_deg=round((90 if lateral else 0) + rng.gauss(0, 22), 1),
-        secondary_angle_deg=round(rng.gauss(0, 15), 1),
-        source_to_detector_mm=float(round(1100 + 80 * rng.random())),
-        source_to_isocenter_mm=785.0,
+        primary_angle_deg=angles[0],
+        secondary_angle_deg=angles[1],
+        source_to_detector_mm=detector_mm,
+        source_to_isocenter_mm=_ISOCENTRE_MM,
         table_longitudinal_mm=round(rng.gauss(0, 60), 1),
         table_lateral_mm=round(rng.gauss(0, 30), 1),
         table_height_mm=round(rng.gauss(250, 20), 1),
-        collimated_field_area_cm2=round(area_cm2 * 2.1, 1),
+        **_field(event_uid, dialect, area_cm2, detector_mm),
         focal_spot_mm=0.6,
         kvp=kvp,
         tube_current_ma=current,
@@ -245,6 +249,35 @@ def _projection_event(scene: Scene, kind: str, kap: float, area_cm2: float, mome
             ),
         ),
     )
+
+
+def _field(event_uid: str, dialect: Dialect, area_cm2: float, detector_mm: float) -> dict[str, Any]:
+    """What a maker states of a field whose area at the reference point is given: area, shutters at 1 m, or a turn.
+
+    The shape is drawn from the event's UID, so that makers who state less of it draw the same events.
+    """
+    rng = random.Random(event_uid)
+    aspect, turn = math.exp(rng.uniform(-0.3, 0.3)), rng.choice((0.0, 90.0, round(rng.gauss(0, 8), 1)))
+    across, along = rng.uniform(0.35, 0.65), rng.uniform(0.35, 0.65)
+    plane_mm = 1000.0 if dialect.field == "shutters" else detector_mm
+    side_mm = 10 * math.sqrt(area_cm2) * plane_mm / (_ISOCENTRE_MM - 150)
+    width, height = round(side_mm * aspect, 1), round(side_mm / aspect, 1)
+    if dialect.field == "shutters":
+        left, bottom = round(width * across, 1), round(height * along, 1)
+        return {
+            "shutter_left_mm": left,
+            "shutter_right_mm": round(width - left, 1),
+            "shutter_bottom_mm": bottom,
+            "shutter_top_mm": round(height - bottom, 1),
+        }
+    if dialect.field == "area":
+        return {"collimated_field_area_cm2": round(side_mm**2 / 100, 1)}
+    return {
+        "collimated_field_area_cm2": round(width * height / 100, 1),
+        "collimated_field_width_mm": width,
+        "collimated_field_height_mm": height,
+        "detector_rotation_deg": turn,
+    }
 
 
 def _radiography(scene: Scene) -> list[Event]:

@@ -25,7 +25,16 @@ from doseatlas.model import Device, Event, Exam, Filter, Totals
 _GEOMETRY: Numbers = (
     ("primary_angle_deg", "primary-angle", "deg", 1),
     ("secondary_angle_deg", "secondary-angle", "deg", 1),
+    ("detector_rotation_deg", "detector-rotation", "deg", 1),
     ("collimated_field_area_cm2", "field-area", "m2", 1e-4),
+    ("collimated_field_height_mm", "field-height", "mm", 1),
+    ("collimated_field_width_mm", "field-width", "mm", 1),
+)
+_SHUTTERS: Numbers = (
+    ("shutter_bottom_mm", "shutter-bottom", "mm", 1),
+    ("shutter_left_mm", "shutter-left", "mm", 1),
+    ("shutter_right_mm", "shutter-right", "mm", 1),
+    ("shutter_top_mm", "shutter-top", "mm", 1),
 )
 _FLUORO: Numbers = (
     ("pulse_rate_hz", "pulse-rate", "{pulse}/s", 1),
@@ -126,6 +135,8 @@ def _projection_event(encoder: Encoder, event: Event, device: Device, dialect: D
     items += numbers(encoder, event, _TECHNIQUE)
     items += numbers(encoder, event, _exposure(dialect))
     items.append(code_item(encoder, dialect, "target-region", event.target_region_code))
+    if shutters := numbers(encoder, event, _SHUTTERS):
+        items.append(encoder.container("wedges-and-shutters", shutters))
     if dialect.private:
         items.append(encoder.text("comment", f"<AcquisitionData><Scene name='{event.protocol}'/></AcquisitionData>"))
     if dialect.device_role:

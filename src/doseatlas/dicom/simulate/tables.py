@@ -52,6 +52,7 @@ class Dialect(NamedTuple):
     device_role: bool
     ssde: bool
     dose_check: bool
+    field: Literal["area", "shutters", "turned"]
 
 
 class Model(NamedTuple):
@@ -195,6 +196,7 @@ def dialects() -> dict[str, Dialect]:
             device_role=_yes(row["device_role"]),
             ssde=_yes(row["ssde"]),
             dose_check=_yes(row["dose_check"]),
+            field=_one_of(row["field"], ("area", "shutters", "turned")),
         )
 
     return {dialect.id: dialect for dialect in _read("dialects", (*Dialect._fields, "source"), make)}

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         SkinDoseError,
         SkinMap,
     )
+    from doseatlas.dosimetry.skin.setup import filtration
 
 __all__ = [
     "HEIGHT_CM",
@@ -49,6 +50,7 @@ __all__ = [
     "SkinDoseError",
     "SkinMap",
     "cumulative_skin_dose",
+    "filtration",
     "flat_map",
     "half_value_layer_mm",
     "lead",
@@ -69,6 +71,7 @@ _HOMES = {
     "OneProcedure": "cumulative",
     "ProcedureDose": "procedure_dose",
     "cumulative_skin_dose": "cumulative",
+    "filtration": "setup",
     "flat_map": "flatmap",
     "half_value_layer_mm": "physics",
     "lead": "render",

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from doseatlas.dosimetry.skin.coordinates import TABLES
+from doseatlas.dosimetry.skin.field import width_of
 from doseatlas.dosimetry.skin.geometry import solid_angle
 from doseatlas.dosimetry.skin.kernel import Map
 from doseatlas.dosimetry.skin.phantom import Mesh
@@ -54,7 +55,6 @@ def answer_of(
     own = (
         f"Patient: {options.orientation}, in the middle of the table on a pad of {options.pad_cm:g} cm.",
         _table_said(options),
-        _fields_said(options),
         BACKSCATTER_NOT_VERIFIED,
         *([f"Events that two reports state are counted once (events: {twice})."] if twice else []),
     )
@@ -98,12 +98,6 @@ def _table_said(options: Options) -> str:
     if options.table_transmission is not None:
         return f"Table and pad transmit {options.table_transmission:g} of a perpendicular beam (as given)."
     return f"Table and pad weaken the beam like {options.table_mm_al:g} mm aluminium (not measured)."
-
-
-def _fields_said(options: Options) -> str:
-    turned = options.field_rotation_deg
-    how = f"turned by {turned:g} degrees as given" if turned else "with sides across and along the table"
-    return f"Fields are rectangles about the central ray, {how}: the collimator's rotation and shutters are not read."
 
 
 def uncertainty_of(
@@ -191,7 +185,7 @@ def _notes(share: float | None, procedures: Sequence[Procedure], mesh: Mesh, arm
             )
         )
     narrowest = min(
-        float(np.min(np.ptp(edges, axis=1) * one.setup.source_to_reference_cm))
+        float(np.min(width_of(edges) * one.setup.source_to_reference_cm))
         for one in procedures
         for edges in (one.beams.edges_across, one.beams.edges_along)
     )

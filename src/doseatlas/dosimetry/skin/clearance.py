@@ -26,7 +26,8 @@ def impossible_beams(
 ) -> npt.NDArray[np.bool_]:
     """Return which beams, as placed, enter skin too near their source or have the whole body behind the detector."""
     centres = lying.centres + np.array(offset_cm)
-    low, high = centres.min(axis=0), centres.max(axis=0)
+    # Column by column: NumPy reduces the long axis of a narrow array slowly.
+    low, high = np.array([(column.min(), column.max()) for column in centres.T]).T
     nearest = np.linalg.norm(beams.source_cm - np.clip(beams.source_cm, low, high), axis=1)
     # The least depth of the box along a beam's axis is at the corner that lies furthest against it.
     corner = np.where(beams.axis > 0, low, high)

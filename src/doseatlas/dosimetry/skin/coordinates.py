@@ -23,8 +23,10 @@ class Coordinates(Record, frozen=True, kw_only=True):
     """How a maker's angles and table positions lie in the room axes.
 
     ``zero`` of an axis is ``isocentre`` where the stated 0 means that the table's middle line (x) or top (y) is at the
-    isocentre, else ``unknown``. ``table`` is ``unrelated`` where the report states table and beam in coordinate systems
-    that it does not relate to each other.
+    isocentre, ``system-height`` where the 0 is the floor and the isocentre's height above it is stated as the height of
+    the system, else ``unknown``. ``shutter_plane_mm`` is the distance from the source at which shutters are stated from
+    the central ray; without it they are not understood. ``table`` is ``unrelated`` where the report states table and
+    beam in coordinate systems that it does not relate to each other.
     """
 
     name: str
@@ -37,9 +39,10 @@ class Coordinates(Record, frozen=True, kw_only=True):
     x_zero: Literal["isocentre", "unknown"]
     y_field: str
     y_sign: int
-    y_zero: Literal["isocentre", "unknown"]
+    y_zero: Literal["isocentre", "system-height", "unknown"]
     z_field: str
     z_sign: int
+    shutter_plane_mm: float | None
     table: Literal["related", "unrelated"]
     message: str
     source: str
@@ -63,7 +66,9 @@ def coordinate_rows() -> tuple[Coordinates, ...]:
         for line, row in enumerate(csv.DictReader(file), 2):
             if any(row[sign] not in ("1", "-1") for sign in signs) or not row["source"]:
                 raise TableError(f"{path}, line {line}: a sign is not 1 or -1, or the source is missing.")
-            found.append(Coordinates(**{**row, **{sign: int(row[sign]) for sign in signs}}))  # type: ignore[arg-type]
+            plane = float(row["shutter_plane_mm"]) if row["shutter_plane_mm"] else None
+            numbers = {"shutter_plane_mm": plane, **{sign: int(row[sign]) for sign in signs}}
+            found.append(Coordinates(**{**row, **numbers}))  # type: ignore[arg-type]
     return tuple(found)
 
 

@@ -4,7 +4,7 @@
 
 f: mass energy-absorption coefficients of water over air; B: backscatter by kV, half-value layer and side of the field
 at the skin; T: transmission of table and pad on the way. Beam quality is interpolated in ``tables/beam_quality.csv``,
-backscatter is the polynomial of ``tables/backscatter.csv``; nothing is looked up by nearest or exact match.
+nothing is looked up by nearest or exact match.
 """
 
 from __future__ import annotations
@@ -16,17 +16,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from doseatlas.dosimetry.backscatter import SIDES_CM, backscatter, side_spline
 from doseatlas.dosimetry.skin.coordinates import TABLES
+from doseatlas.dosimetry.skin.field import width_of
 from doseatlas.dosimetry.skin.setup import Setup, filtration
 from doseatlas.model import Filter
 
 Floats = npt.NDArray[np.float64]
 
-SIDES_CM = (5.0, 10.0, 20.0, 25.0, 35.0)
-"""Of the square fields of the backscatter polynomial."""
-BACKSCATTER_KV = (50.0, 150.0)
-KNOTS_CM = (10.0, 20.0)
-"""Where the cubic of backscatter over side changes."""
 LARGEST_TABLE_MM_AL = 2.0
 
 
@@ -65,15 +62,15 @@ def physics_of(
     ``table_transmission`` is a measured transmission of table and pad for a perpendicular beam; without it, they weaken
     a beam like ``table_mm_al`` of aluminium.
     """
-    across = np.ptp(setup.field_x_cm, axis=1) / setup.source_to_detector_cm
-    along = np.ptp(setup.field_z_cm, axis=1) / setup.source_to_detector_cm
+    across = width_of(setup.field_x_cm) / setup.source_to_detector_cm
+    along = width_of(setup.field_z_cm) / setup.source_to_detector_cm
     # No field, no scatter: the polynomial's sides begin at 5 cm, smaller fields go on to B = 1 at 0.
     nodes = np.column_stack((np.ones(len(setup.kv)), backscatter(setup.kv, quality.hvl_mm_al)))
     return Physics(
         dose_at_1_cm_mgy=setup.kerma_mgy * setup.source_to_reference_cm**2 * quality.water_to_air,
         side_per_distance=np.zeros(len(across)),
         side_per_depth=2 * across * along / (across + along),
-        backscatter=nodes @ _spline((0.0, *SIDES_CM)).T,
+        backscatter=nodes @ side_spline((0.0, *SIDES_CM)).T,
         largest_side_cm=SIDES_CM[-1],
         log_transmission=_log_transmission(quality, table_mm_al, table_transmission),
     )
@@ -86,7 +83,7 @@ def physics_of_pyskindose(setup: Setup, hvl_mm_al: Floats, water_to_air: Floats,
     goes on beyond its ends; the table does not care about obliquity. What PySkinDose looks up in its tables is given
     here.
     """
-    area = np.ptp(setup.field_x_cm, axis=1) * np.ptp(setup.field_z_cm, axis=1)
+    area = width_of(setup.field_x_cm) * width_of(setup.field_z_cm)
     factors = backscatter(setup.kv, hvl_mm_al, limits=(-np.inf, np.inf))
     log_transmission = np.zeros((len(area), 3))
     log_transmission[:, 0] = np.log(transmission)
@@ -94,7 +91,7 @@ def physics_of_pyskindose(setup: Setup, hvl_mm_al: Floats, water_to_air: Floats,
         dose_at_1_cm_mgy=setup.kerma_mgy * setup.source_to_reference_cm**2 * water_to_air,
         side_per_distance=np.sqrt(area) / setup.source_to_detector_cm,
         side_per_depth=np.zeros(len(area)),
-        backscatter=factors @ _spline(SIDES_CM).T,
+        backscatter=factors @ side_spline(SIDES_CM).T,
         largest_side_cm=np.inf,
         log_transmission=log_transmission,
     )
@@ -114,12 +111,13 @@ def beam_quality(kv: Floats, al_mm: Floats, cu_mm: Floats) -> BeamQuality:
         corner[:, axis] = np.clip(np.searchsorted(ticks, x, side="right") - 1, 0, len(ticks) - 2)
         low = ticks[corner[:, axis]]
         part[:, axis] = (x - low) / (ticks[corner[:, axis] + 1] - low)
+    flat = values.reshape(-1, 4)
+    first = np.ravel_multi_index(corner.T, values.shape[:3])
+    weights = np.stack((1 - part.T, part.T))
     found = np.zeros((len(points), 4))
-    for a in (0, 1):
-        for b in (0, 1):
-            for c in (0, 1):
-                weight = np.abs(1 - np.array((a, b, c)) - part).prod(axis=1)
-                found += weight[:, None] * values[corner[:, 0] + a, corner[:, 1] + b, corner[:, 2] + c]
+    for a, b, c in np.ndindex(2, 2, 2):
+        weight = weights[a, 0] * weights[b, 1] * weights[c, 2]
+        found += weight[:, None] * flat[first + (a * values.shape[1] + b) * values.shape[2] + c]
     return BeamQuality(np.exp(found[:, 0]), np.exp(found[:, 1]), found[:, 2], found[:, 3])
 
 
@@ -132,13 +130,6 @@ def half_value_layer_mm(kv: float, filters: tuple[Filter, ...], tube_mm_al: floa
 def quality_range() -> tuple[tuple[float, float], ...]:
     """Return the ranges of kV, mm Al and mm Cu that the beam quality table covers."""
     return tuple((float(ticks[0]), float(ticks[-1])) for ticks in _quality_table()[0])
-
-
-def backscatter(kv: Floats, hvl_mm_al: Floats, limits: tuple[float, float] = BACKSCATTER_KV) -> Floats:
-    """Return the backscatter factors (n, 5) for square fields of :data:`SIDES_CM` (Benmakhlouf et al. 2013, eq. 8)."""
-    kv = np.clip(kv, *limits)
-    powers, coefficients = _backscatter_table()
-    return np.column_stack([hvl_mm_al**hvl_power * kv**kv_power for hvl_power, kv_power in powers]) @ coefficients
 
 
 def _log_transmission(quality: BeamQuality, table_mm_al: float, measured: float | None) -> Floats:
@@ -154,21 +145,6 @@ def _log_transmission(quality: BeamQuality, table_mm_al: float, measured: float 
 
 
 @cache
-def _spline(nodes: tuple[float, ...]) -> Floats:
-    """Return the matrix from values at the nodes to the coefficients of the not-a-knot cubic spline through them.
-
-    Such a spline has no third derivative's jump at its second and its last but one node; 10 and 20 cm are what remains
-    of the nodes from 0 to 35 cm, and 20 cm of those from 5 to 35 cm.
-    """
-    knots = [knot for knot in KNOTS_CM if knot in nodes[2:-2]]
-    at = np.array(nodes)
-    terms = np.column_stack([at**power for power in range(4)] + [np.maximum(at - knot, 0) ** 3 for knot in knots])
-    matrix = np.zeros((4 + len(KNOTS_CM), len(nodes)))
-    matrix[[0, 1, 2, 3, *(4 + KNOTS_CM.index(knot) for knot in knots)]] = np.linalg.inv(terms)
-    return matrix
-
-
-@cache
 def _quality_table() -> tuple[tuple[Floats, ...], Floats]:
     with (TABLES / "beam_quality.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -176,11 +152,3 @@ def _quality_table() -> tuple[tuple[Floats, ...], Floats]:
     axes = tuple(np.unique([float(row[name]) for row in rows]) for name in ("kv", "al_mm", "cu_mm"))
     values = np.log([[float(row[name]) for name in names] for row in rows])
     return axes, values.reshape(*(len(ticks) for ticks in axes), 4)
-
-
-@cache
-def _backscatter_table() -> tuple[tuple[tuple[int, int], ...], Floats]:
-    with (TABLES / "backscatter.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    powers = tuple((int(row["hvl_power"]), int(row["kv_power"])) for row in rows)
-    return powers, np.array([[float(row[f"side_{side:g}_cm"]) for side in SIDES_CM] for row in rows])

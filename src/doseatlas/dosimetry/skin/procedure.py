@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import structs
 
+from doseatlas.dosimetry.backscatter import BACKSCATTER_KV
 from doseatlas.dosimetry.skin.completeness import whole_dose
 from doseatlas.dosimetry.skin.coordinates import coordinates_of
 from doseatlas.dosimetry.skin.geometry import Beams, beams_of
 from doseatlas.dosimetry.skin.kernel import Cells, Table, beam_rows, cells_of
 from doseatlas.dosimetry.skin.phantom import Mesh
 from doseatlas.dosimetry.skin.physics import (
-    BACKSCATTER_KV,
     LARGEST_TABLE_MM_AL,
     Physics,
     beam_quality,
@@ -118,12 +118,10 @@ def prepare(exam: Exam, body: Body, options: Options) -> Procedure:
     if not exam.events:
         raise SkinDoseError(f"{exam.path or 'The report'} states no irradiation events, only totals.")
     rows = coordinates_of(exam.device)
-    placed = setup_of(exam.events, rows, options.tube_filtration_mm_al)
+    placed = setup_of(exam.events, rows, options.tube_filtration_mm_al, options.field_rotation_deg)
     left_out, notes = whole_dose(exam, placed)
     region, said = region_of(exam, options)
-    setup, assumed = place_table(placed.setup, rows, body.mesh, body.lying, region, options)
-    if options.field_rotation_deg:
-        setup = setup._replace(field_rotation_deg=np.full(len(setup.event), options.field_rotation_deg))
+    setup, assumed = place_table(placed.setup, placed.rows, body.mesh, body.lying, region, options)
     if options.kerma_factor is not None:
         setup = setup._replace(kerma_mgy=setup.kerma_mgy * options.kerma_factor)
     assumptions = (*placed.assumptions, *said, *assumed, *_beyond_tables(setup))

@@ -25,11 +25,10 @@ class Options(Record, frozen=True, kw_only=True):
 
     ``region`` is the part of the body at the isocentre (a word of ``tables/regions.csv``); ``offset_cm`` moves the
     patient on the table (to the left, downwards, to the head). ``table_transmission`` is measured, of table and pad
-    together, for a perpendicular beam; without it they weaken like ``table_mm_al``. ``field_rotation_deg`` turns all
-    fields about the central ray, as the collimator was turned (right-handed about the way from patient to source).
-    ``kerma_factor`` corrects the stated kerma, with its relative standard uncertainty. ``unrelated_table`` says what to
-    do where a report does not relate table and beam: refuse, or take the patient to stay with the region at the
-    isocentre.
+    together, for a perpendicular beam; without it they weaken like ``table_mm_al``. ``field_rotation_deg`` turns the
+    fields of events that state no rotation, clockwise seen from the detector towards the source. ``kerma_factor``
+    corrects the stated kerma, with its relative standard uncertainty. ``unrelated_table`` says what to do where a
+    report does not relate table and beam: refuse, or take the patient to stay with the region at the isocentre.
     """
 
     orientation: Orientation = "head-first-supine"

@@ -7,14 +7,16 @@ a distance or a kerma cannot be placed: it is left out and counted, and what had
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import nan
+from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from doseatlas.dosimetry.skin.coordinates import Coordinates
+from doseatlas.dosimetry.skin.field import field_of, within
 from doseatlas.model import Event, Filter
 
 Floats = npt.NDArray[np.float64]
@@ -26,10 +28,8 @@ MOST_STEPS = 120
 LARGEST_TURN_DEG = 270.0
 """Of a C-arm in one run; a larger difference of angles is a turn over the 180 degrees at which they start again."""
 ISOCENTRE_CM = (30.0, 150.0)
-DETECTOR_CM = (40.0, 250.0)
-LARGEST_FIELD_CM2 = 48.0**2
-"""Of any flat detector on a C-arm, about 43 cm x 43 cm, with a margin."""
 TABLE_LIMIT_CM = 400.0
+SYSTEM_HEIGHT_CM = (60.0, 180.0)
 LARGEST_KERMA_MGY = 100_000.0
 """Of one event; more than a tube gives in hours."""
 ASSUMED_KV = 80.0
@@ -63,34 +63,38 @@ class Setup(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """The beams that can be placed; which events cannot, by reason; and what was assumed."""
+    """The beams that can be placed, with how their coordinates count; which events cannot, by reason; assumptions."""
 
     setup: Setup
+    rows: Coordinates
     left_out: dict[str, list[int]]
     assumptions: tuple[str, ...]
 
 
-def setup_of(events: Sequence[Event], rows: Coordinates, tube_filtration_mm_al: float) -> Placed:
-    """Return the beams of one device's events."""
+def setup_of(
+    events: Sequence[Event], rows: Coordinates, tube_filtration_mm_al: float, field_rotation_deg: float = 0.0
+) -> Placed:
+    """Return the beams of one device's events; ``field_rotation_deg`` is of those that state no rotation."""
     columns = _columns(events, rows)
     assumed: list[str] = [] if rows.name == "dicom" else [rows.message + "."]
+    rows = _vertical_zero(columns, rows, assumed)
     isocentre = columns["source_to_isocenter_mm"] / 10
     reference = _reference_distance(columns["source_to_reference_point_mm"] / 10, isocentre, assumed)
-    detector, area = _field(columns, isocentre, reference, assumed)
-    kerma = _kerma(columns, area, detector, reference, assumed)
+    field = field_of(columns, rows, isocentre, reference, field_rotation_deg, assumed)
+    area = field.area_cm2
+    kerma = _kerma(columns, area, field.detector_cm, reference, assumed)
     reasons = {
-        "no reference air kerma, or one that cannot be": ~_within(kerma, (0.0, LARGEST_KERMA_MGY)),
+        "no reference air kerma, or one that cannot be": ~within(kerma, (0.0, LARGEST_KERMA_MGY)),
         "no angle, or one beyond 180 degrees": ~(
             (np.abs(columns["primary_angle_deg"]) <= 180) & (np.abs(columns["secondary_angle_deg"]) <= 180)
         ),
-        "no plausible distance from source to isocentre": ~_within(isocentre, ISOCENTRE_CM),
+        "no plausible distance from source to isocentre": ~within(isocentre, ISOCENTRE_CM),
         "no plausible field size": ~np.isfinite(area),
     }
     out = np.logical_or.reduce(list(reasons.values())) | (kerma == 0)
     left_out = {reason: np.flatnonzero(wrong & (kerma != 0)).tolist() for reason, wrong in reasons.items()}
     keep = np.flatnonzero(~out)
     kv, al, cu = _quality(events, columns["kvp"], keep, tube_filtration_mm_al, assumed)
-    side_x, side_z = _sides(columns, area, detector)
     table, table_deg = _table(columns, keep, assumed)
     count = len(events)
     setup = Setup(
@@ -99,12 +103,12 @@ def setup_of(events: Sequence[Event], rows: Coordinates, tube_filtration_mm_al: 
         kap_gy_cm2=np.where(columns["kap_gy_cm2"] >= 0, columns["kap_gy_cm2"], np.nan),
         source_to_reference_cm=reference,
         source_to_isocentre_cm=isocentre,
-        source_to_detector_cm=detector,
+        source_to_detector_cm=field.detector_cm,
         primary_deg=rows.primary_sign * columns["primary_angle_deg"],
         secondary_deg=rows.secondary_sign * columns["secondary_angle_deg"],
-        field_rotation_deg=np.zeros(count),
-        field_x_cm=np.column_stack((-side_x / 2, side_x / 2)),
-        field_z_cm=np.column_stack((-side_z / 2, side_z / 2)),
+        field_rotation_deg=field.rotation_deg,
+        field_x_cm=field.x_cm,
+        field_z_cm=field.z_cm,
         table_cm=table,
         table_deg=table_deg,
         kv=kv,
@@ -116,7 +120,7 @@ def setup_of(events: Sequence[Event], rows: Coordinates, tube_filtration_mm_al: 
         rows.secondary_sign * columns["secondary_end_angle_deg"],
     )
     setup = _split_rotations(setup, keep, ends, events, assumed)
-    return Placed(setup, {reason: some for reason, some in left_out.items() if some}, tuple(assumed))
+    return Placed(setup, rows, {reason: some for reason, some in left_out.items() if some}, tuple(assumed))
 
 
 def take(setup: Setup, rows: Any) -> Setup:
@@ -138,6 +142,12 @@ _FIELDS = (
     "collimated_field_area_cm2",
     "collimated_field_width_mm",
     "collimated_field_height_mm",
+    "shutter_left_mm",
+    "shutter_right_mm",
+    "shutter_bottom_mm",
+    "shutter_top_mm",
+    "detector_rotation_deg",
+    "system_height_mm",
     "table_horizontal_rotation_deg",
     "table_head_tilt_deg",
     "table_cradle_tilt_deg",
@@ -147,8 +157,10 @@ _FIELDS = (
 def _columns(events: Sequence[Event], rows: Coordinates) -> dict[str, Floats]:
     axes = (("x", rows.x_field, rows.x_sign), ("y", rows.y_field, rows.y_sign), ("z", rows.z_field, rows.z_sign))
     fields = attrgetter(*_FIELDS, *(field for _, field, _ in axes))
-    stated = [nan if value is None else value for event in events for value in fields(event)]
-    table = np.array(stated, np.float64).reshape(len(events), -1).T
+    # None becomes NaN.
+    count = len(_FIELDS) + len(axes)
+    stated = np.fromiter(chain.from_iterable(map(fields, events)), np.float64, count * len(events))
+    table = stated.reshape(len(events), count).T
     # What is not a number, or beyond any unit, is not stated.
     table[~(np.abs(table) < ABSURD)] = np.nan
     found = dict(zip(_FIELDS, table, strict=False))
@@ -157,8 +169,21 @@ def _columns(events: Sequence[Event], rows: Coordinates) -> dict[str, Floats]:
     return found
 
 
-def _within(values: Floats, limits: tuple[float, float]) -> npt.NDArray[np.bool_]:
-    return (values >= limits[0]) & (values <= limits[1])
+def _vertical_zero(columns: dict[str, Floats], rows: Coordinates, assumed: list[str]) -> Coordinates:
+    """Count the table's height from the isocentre where the isocentre's own is stated, and say so in the rows."""
+    if rows.y_zero != "system-height":
+        return rows
+    system = columns["system_height_mm"] / 10
+    stated = np.isfinite(columns["y"])
+    if not within(system[stated], SYSTEM_HEIGHT_CM).all():
+        return structs.replace(rows, y_zero="unknown")
+    columns["y"] -= rows.y_sign * system
+    if stated.any():
+        assumed.append(
+            "The isocentre is taken to be as high above the floor as the stated height of the system "
+            f"({float(np.median(system[stated])):g} cm); the maker's own words on it were not read."
+        )
+    return structs.replace(rows, y_zero="isocentre")
 
 
 def _reference_distance(stated: Floats, isocentre: Floats, assumed: list[str]) -> Floats:
@@ -171,34 +196,6 @@ def _reference_distance(stated: Floats, isocentre: Floats, assumed: list[str]) -
             f"events: {missing})."
         )
     return np.where(usable, stated, isocentre - REFERENCE_POINT_CM)
-
-
-def _field(
-    columns: dict[str, Floats], isocentre: Floats, reference: Floats, assumed: list[str]
-) -> tuple[Floats, Floats]:
-    """Return the distance from source to detector, and the field's area there (NaN where nothing gives it)."""
-    detector = columns["source_to_detector_mm"] / 10
-    known = _within(detector, DETECTOR_CM) & (detector > reference)
-    stated = columns["collimated_field_area_cm2"]
-    product = columns["collimated_field_width_mm"] * columns["collimated_field_height_mm"] / 100
-    stated = np.where(stated > 0, stated, product)
-    fits = known & (stated > 1) & (stated <= LARGEST_FIELD_CM2)
-    detector = np.where(known, detector, isocentre + 30)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        # Kerma-area product over kerma, both of one beam, is the field's area where the kerma is stated.
-        from_kap = columns["kap_gy_cm2"] * 1000 / columns["reference_air_kerma_mgy"] * (detector / reference) ** 2
-    usable = (from_kap > 1) & (from_kap <= 2 * LARGEST_FIELD_CM2)
-    filled = int(np.count_nonzero(~fits & usable))
-    if filled:
-        assumed.append(f"The field is a square whose area is kerma-area product over kerma (events: {filled}).")
-    both = fits & usable
-    odd = both & (np.abs(np.log(np.where(both, from_kap, 1) / np.where(both, stated, 1))) > np.log(1.3))
-    if odd.any():
-        assumed.append(
-            "The stated field is used although it differs by over 30 % from kerma-area product over kerma "
-            f"(events: {int(odd.sum())})."
-        )
-    return detector, np.where(fits, stated, np.where(usable, from_kap, np.nan))
 
 
 def _kerma(columns: dict[str, Floats], area: Floats, detector: Floats, reference: Floats, assumed: list[str]) -> Floats:
@@ -214,15 +211,6 @@ def _kerma(columns: dict[str, Floats], area: Floats, detector: Floats, reference
             f"The kerma is not stated, or as 0; it is kerma-area product over the field's area (events: {filled})."
         )
     return np.where(unstated, from_kap, kerma)
-
-
-def _sides(columns: dict[str, Floats], area: Floats, detector: Floats) -> tuple[Floats, Floats]:
-    """Return the field's sides across and along the patient: as stated where they give the area, else a square's."""
-    width, height = columns["collimated_field_width_mm"] / 10, columns["collimated_field_height_mm"] / 10
-    square = np.sqrt(area)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        agrees = (width > 1) & (height > 1) & (np.abs(width * height / area - 1) < 0.1)
-    return np.where(agrees, width, square), np.where(agrees, height, square)
 
 
 def _table(columns: dict[str, Floats], keep: npt.NDArray[np.int64], assumed: list[str]) -> tuple[Floats, Floats]:
@@ -246,14 +234,16 @@ def _quality(
     events: Sequence[Event], kv: Floats, keep: npt.NDArray[np.int64], tube_mm_al: float, assumed: list[str]
 ) -> tuple[Floats, Floats, Floats]:
     """Return tube voltage and filtration; 80 kV where none is stated."""
-    known = _within(kv, (20.0, 200.0))
+    known = within(kv, (20.0, 200.0))
     if not known[keep].all():
         assumed.append(
             f"{ASSUMED_KV:g} kV is assumed where no tube voltage is stated (events: {int((~known[keep]).sum())})."
         )
-    thickness = {filters: filtration(filters) for filters in {event.filters for event in events}}
-    al, cu = np.array([thickness[event.filters][:2] for event in events]).T
-    others = {other for _, _, other in thickness.values() if other}
+    number: dict[tuple[Filter, ...], int] = {}
+    which = [number.setdefault(event.filters, len(number)) for event in events]
+    thickness = [filtration(filters) for filters in number]
+    al, cu = np.array([mm[:2] for mm in thickness])[which].T
+    others = {other for _, _, other in thickness if other}
     if others:
         assumed.append(f"Filters of {', '.join(sorted(others))} are not counted in the beam quality.")
     assumed.append(f"The tube itself filters like {tube_mm_al:g} mm aluminium.")
