@@ -291,6 +291,10 @@ def test_a_dlp_is_split_where_the_border_lies_by_the_tube_current(run: Run, tmp_
     assert 0.1 < whole["uncertainty mSv"] / whole["effective dose mSv"] < 0.5
     assert "tube current" in whole["remark"]
     assert "regions-averaged" not in whole["remark"]
+    by_deak = run(
+        "dose", "split", str(folder), *SPLIT, *BORDERS, "--format", "jsonl", DOSEATLAS_CT_COEFFICIENTS="deak-2010"
+    )
+    assert _lines(by_deak.stdout)[-1]["effective dose mSv"] == pytest.approx(384 * 0.0145 + 128 * 0.0153)
 
 
 def test_what_of_a_scan_lies_in_no_range_is_said(run: Run, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from doseatlas.cli import EXIT_REFUSED
 from doseatlas.cli.ct_image_files import MeasuredImages, read_images
 from doseatlas.cli.output import Format, FormatOption, PathsArgument, print_rows
 from doseatlas.model import StoreError
+from doseatlas.settings import load_settings
 
 if TYPE_CHECKING:
     from doseatlas.dosimetry import Estimate, NotEstimated
@@ -40,11 +41,13 @@ def split(
 
     The images are those of one series; z is the third value of Image Position (Patient), and a border is what you read
     off the images. The DLP follows the CTDIvol of each image, else its tube current, else the length alone. What lies
-    in no range counts with the nearest. Regions: head, neck, chest, abdomen, pelvis. Needs no store; changes nothing.
+    in no range counts with the nearest. Regions: head, neck, chest, abdomen, pelvis. Coefficients: the setting
+    ct_coefficients. Needs no store; changes nothing.
     Exit status 1 if an image was refused.
     """
     from doseatlas.dosimetry import CorrectedValue, correct, ct_effective_dose, dlp_by_region, measured_at
 
+    coefficient_set = load_settings().settings.ct_coefficients
     borders = [_range(text) for text in ranges]
     _check(dlp, age, phantom, borders)
     found, refused = MeasuredImages(), 0
@@ -57,12 +60,16 @@ def split(
     relative = displayed.relative_standard_uncertainty if isinstance(displayed, CorrectedValue) else 0.0
     rows = []
     for part in parts:
-        dose = ct_effective_dose([part], frozenset(), age, dlp_relative_uncertainty=relative)
+        dose = ct_effective_dose(
+            [part], frozenset(), age, coefficient_set=coefficient_set, dlp_relative_uncertainty=relative
+        )
         rows.append(_row(next(iter(part.regions)), part.dlp_mgy_cm, dose))
     said = [f"split by {follows}"]
     if outside > _OUTSIDE_NOTICED:
         said.append(f"{100 * outside:.0f} % of the DLP lies in no range and counts with the nearest")
-    whole = ct_effective_dose(parts, frozenset(), age, dlp_relative_uncertainty=relative)
+    whole = ct_effective_dose(
+        parts, frozenset(), age, coefficient_set=coefficient_set, dlp_relative_uncertainty=relative
+    )
     rows.append(_row("all", dlp, whole, *said))
     print_rows(_COLUMNS, rows, form)
     if refused:
