@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import sqrt
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -11,17 +12,16 @@ from hypothesis import strategies as st
 from tests.dosimetry.phantoms import INTERCEPT, PIXEL_MM, Ellipse, hounsfield, stored
 
 from doseatlas.dosimetry import (
-    AxialImage,
     DosimetryError,
     MeasuredImage,
     NotEstimated,
     PatientSize,
     ScanProfile,
+    body_section,
     dlp_by_region,
-    measured,
     overscan_flag,
     overscan_mm,
-    scan_profile,
+    profile_of_measured,
     size_factor,
     size_of_measured,
 )
@@ -30,12 +30,49 @@ THIN, WIDE = (stored(hounsfield([Ellipse(a, b)])) for a, b in ((120, 90), (180, 
 THIN_MM, WIDE_MM = 2 * sqrt(120 * 90), 2 * sqrt(180 * 130)
 
 
-def image(z_mm: float, pixels: np.ndarray[tuple[int, ...], np.dtype[np.int16]] = THIN, **more: float) -> AxialImage:
-    return AxialImage(z_mm, pixels, (PIXEL_MM, PIXEL_MM), 1.0, INTERCEPT, **more)
+class Image(NamedTuple):
+    """An axial image with its pixels."""
+
+    z_mm: float
+    pixels: np.ndarray[tuple[int, ...], np.dtype[np.int16]]
+    pixel_spacing_mm: tuple[float, float] | None = (PIXEL_MM, PIXEL_MM)
+    rescale_slope: float | None = 1.0
+    ctdi_vol_mgy: float | None = None
+    tube_current_ma: float | None = None
 
 
-def profile(images: list[AxialImage], ctdi: float | None = 10.0) -> ScanProfile:
-    found = scan_profile(images, ctdi_vol_mgy=ctdi, phantom_cm=32, region="body")
+def image(z_mm: float, pixels: np.ndarray[tuple[int, ...], np.dtype[np.int16]] = THIN, **more: Any) -> Image:
+    return Image(z_mm, pixels, **more)
+
+
+def measured(one: Image) -> MeasuredImage:
+    section = body_section(
+        one.pixels,
+        pixel_spacing_mm=one.pixel_spacing_mm,
+        rescale_slope=one.rescale_slope,
+        rescale_intercept=INTERCEPT,
+    )
+    if isinstance(section, NotEstimated):
+        return MeasuredImage(one.z_mm, section, one.ctdi_vol_mgy, one.tube_current_ma)
+    size = PatientSize(
+        diameter_mm=section.water_equivalent_diameter_mm,
+        relative_standard_uncertainty=section.relative_standard_uncertainty,
+        method="water-equivalent diameter from axial images",
+        source="",
+        flags=section.flags,
+    )
+    return MeasuredImage(one.z_mm, size, one.ctdi_vol_mgy, one.tube_current_ma)
+
+
+def scan_profile(
+    images: list[Image], ctdi: float | None = 10.0, phantom: int | None = 32
+) -> ScanProfile | NotEstimated:
+    measured_images = [measured(one) for one in images]
+    return profile_of_measured(measured_images, ctdi_vol_mgy=ctdi, phantom_cm=phantom, region="body")
+
+
+def profile(images: list[Image], ctdi: float | None = 10.0) -> ScanProfile:
+    found = scan_profile(images, ctdi)
     assert isinstance(found, ScanProfile), found
     return found
 
@@ -106,15 +143,15 @@ def test_an_image_that_gives_no_diameter_is_left_out_and_said() -> None:
 
 
 @pytest.mark.parametrize("images", [[], [image(0)._replace(pixel_spacing_mm=None)], [image(float("nan"))]])
-def test_without_a_usable_image_there_is_no_profile(images: list[AxialImage]) -> None:
-    found = scan_profile(images, ctdi_vol_mgy=10.0, phantom_cm=32, region="body")
+def test_without_a_usable_image_there_is_no_profile(images: list[Image]) -> None:
+    found = scan_profile(images)
     assert isinstance(found, NotEstimated)
     assert found.code == "size-not-known"
 
 
 def test_without_phantom_or_ctdi_there_is_no_profile() -> None:
     for ctdi, phantom, code in ((None, 32, "not-stated"), (10.0, None, "phantom-not-stated")):
-        found = scan_profile([image(0)], ctdi_vol_mgy=ctdi, phantom_cm=phantom, region="body")
+        found = scan_profile([image(0)], ctdi, phantom)
         assert isinstance(found, NotEstimated)
         assert found.code == code
 

@@ -34,21 +34,12 @@ class MeasuredImages:
             UnreadableObject: one cannot be decoded; nothing of the object was added.
 
         """
-        from doseatlas.dosimetry import localiser_lines, place_of_image, sizes_of_images
+        from doseatlas.dosimetry import lines_of_image, place_of_image, sizes_of_images
 
         axial = [image for image in images if place_of_image(image) is not None]
         localisers = [image for image in images if image.localiser]
         sizes = sizes_of_images(axial)
-        lines = [
-            localiser_lines(
-                image.decoded(),
-                pixel_spacing_mm=image.pixel_spacing_mm,
-                position_mm=image.position_mm,
-                row_direction=image.row_direction,
-                column_direction=image.column_direction,
-            )
-            for image in localisers
-        ]
+        lines = [lines_of_image(image) for image in localisers]
         for image, own in zip(localisers, lines, strict=True):
             self.localisers.append((image.series_instance_uid, image.frame_of_reference_uid, own))
         self.others += len(images) - len(axial) - len(localisers)

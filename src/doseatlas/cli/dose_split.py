@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated
@@ -42,8 +43,7 @@ def split(
     The images are those of one series; z is the third value of Image Position (Patient), and a border is what you read
     off the images. The DLP follows the CTDIvol of each image, else its tube current, else the length alone. What lies
     in no range counts with the nearest. Regions: head, neck, chest, abdomen, pelvis. Coefficients: the setting
-    ct_coefficients. Needs no store; changes nothing.
-    Exit status 1 if an image was refused.
+    ct_coefficients. Needs no store; changes nothing. Exit status 1 if an image was refused.
     """
     from doseatlas.dosimetry import CorrectedValue, correct, ct_effective_dose, dlp_by_region, measured_at
 
@@ -58,19 +58,20 @@ def split(
     parts, outside, follows = dlp_by_region(images, dlp, phantom, borders)
     displayed = correct("dlp_mgy_cm", dlp, None)
     relative = displayed.relative_standard_uncertainty if isinstance(displayed, CorrectedValue) else 0.0
+    dose_of = partial(
+        ct_effective_dose,
+        regions=frozenset(),
+        age_years=age,
+        coefficient_set=coefficient_set,
+        dlp_relative_uncertainty=relative,
+    )
     rows = []
     for part in parts:
-        dose = ct_effective_dose(
-            [part], frozenset(), age, coefficient_set=coefficient_set, dlp_relative_uncertainty=relative
-        )
-        rows.append(_row(next(iter(part.regions)), part.dlp_mgy_cm, dose))
+        rows.append(_row(next(iter(part.regions)), part.dlp_mgy_cm, dose_of([part])))
     said = [f"split by {follows}"]
     if outside > _OUTSIDE_NOTICED:
         said.append(f"{100 * outside:.0f} % of the DLP lies in no range and counts with the nearest")
-    whole = ct_effective_dose(
-        parts, frozenset(), age, coefficient_set=coefficient_set, dlp_relative_uncertainty=relative
-    )
-    rows.append(_row("all", dlp, whole, *said))
+    rows.append(_row("all", dlp, dose_of(parts), *said))
     print_rows(_COLUMNS, rows, form)
     if refused:
         raise typer.Exit(EXIT_REFUSED)

@@ -47,7 +47,15 @@ from doseatlas.dosimetry.exam_skin import (
     skin_triggers,
     triggers_reached,
 )
-from doseatlas.dosimetry.image_sizes import ImageSizes, Place, measured_at, place_of_image, sizes_of_images, united
+from doseatlas.dosimetry.image_sizes import (
+    ImageSizes,
+    Place,
+    lines_of_image,
+    measured_at,
+    place_of_image,
+    sizes_of_images,
+    united,
+)
 from doseatlas.dosimetry.mammography import MammographyCheck, check_mammography
 from doseatlas.dosimetry.median_interval import MedianInterval, median_interval
 from doseatlas.dosimetry.nuclear import (
@@ -84,14 +92,11 @@ from doseatlas.dosimetry.tube_output import (
 if TYPE_CHECKING:
     from doseatlas.dosimetry.columns import Column, corrected_column, ct_effective_dose_column, ssde_column
     from doseatlas.dosimetry.ct_scan import (
-        AxialImage,
         MeasuredImage,
         ScanProfile,
         SplitDlp,
         dlp_by_region,
-        measured,
         profile_of_measured,
-        scan_profile,
         size_of_measured,
     )
     from doseatlas.dosimetry.localiser import (
@@ -122,7 +127,6 @@ __all__ = [
     "TUBE_OUTPUT",
     "ActivityComparison",
     "Affected",
-    "AxialImage",
     "BodySection",
     "CalibrationError",
     "Certificate",
@@ -190,9 +194,9 @@ __all__ = [
     "kerma_correction",
     "line_diameters_mm",
     "line_sums",
+    "lines_of_image",
     "localiser_lines",
     "magnification_off_centre",
-    "measured",
     "measured_at",
     "median_interval",
     "needs_skin_map",
@@ -208,7 +212,6 @@ __all__ = [
     "place_of_image",
     "profile_of_measured",
     "projection_effective_dose",
-    "scan_profile",
     "size_factor",
     "size_from_height_and_weight",
     "size_from_lines",
@@ -227,14 +230,11 @@ __all__ = [
 _LAZY = {
     "columns": ("Column", "corrected_column", "ct_effective_dose_column", "ssde_column"),
     "ct_scan": (
-        "AxialImage",
         "MeasuredImage",
         "ScanProfile",
         "SplitDlp",
         "dlp_by_region",
-        "measured",
         "profile_of_measured",
-        "scan_profile",
         "size_of_measured",
     ),
     "localiser": (

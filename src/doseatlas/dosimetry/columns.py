@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from doseatlas.dosimetry.calibration import Certificate, CertificateBook
-from doseatlas.dosimetry.correction import factor_at, factors_for_phantom
-from doseatlas.dosimetry.ct_effective_dose import TYPICAL_DIAMETER_MM, region_coefficients
-from doseatlas.dosimetry.estimate import DosimetryError, NotEstimated
+from doseatlas.dosimetry.correction import display_tolerance, factor_at, factors_for_phantom
+from doseatlas.dosimetry.ct_effective_dose import TYPICAL_DIAMETER_MM, check_coefficient_set, region_coefficients
+from doseatlas.dosimetry.estimate import NotEstimated
 from doseatlas.dosimetry.ssde import DIAMETERS_CM, phantom_ratio
 from doseatlas.dosimetry.uncertainty import from_limits
 from doseatlas.reference import coefficients
@@ -81,10 +81,7 @@ def ct_effective_dose_column(
         DosimetryError: there is no such coefficient set.
 
     """
-    if coefficient_set not in coefficients.ct_sets():
-        raise DosimetryError(
-            f"There is no coefficient set {coefficient_set!r} for CT. Known: {', '.join(coefficients.ct_sets())}."
-        )
+    check_coefficient_set(coefficient_set)
     values = np.full(dlp_mgy_cm.shape, np.nan)
     spread = np.zeros(dlp_mgy_cm.shape)
     converted = np.zeros(dlp_mgy_cm.shape)
@@ -164,12 +161,8 @@ def corrected_column(
         DosimetryError: the quantity is no displayed quantity.
 
     """
-    tolerance = coefficients.display_tolerances().get(quantity)
-    if tolerance is None:
-        known = ", ".join(coefficients.display_tolerances())
-        raise DosimetryError(f"{quantity!r} is no displayed quantity. Known: {known}.")
     factor = np.ones(displayed.shape)
-    relative = np.full(displayed.shape, from_limits(tolerance.relative))
+    relative = np.full(displayed.shape, from_limits(display_tolerance(quantity).relative))
     order = np.argsort(device_index, kind="stable")
     sorted_devices = device_index[order]
     by_device: dict[str, list[Certificate]] = {}

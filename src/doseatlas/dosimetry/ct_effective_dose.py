@@ -43,6 +43,14 @@ class RegionCoefficient(NamedTuple):
     rows: tuple[coefficients.CtCoefficient, ...]
 
 
+def check_coefficient_set(name: str) -> None:
+    """Raise :class:`DosimetryError` where there is no such set of coefficients for CT."""
+    if name not in coefficients.ct_sets():
+        raise DosimetryError(
+            f"There is no coefficient set {name!r} for CT. Known: {', '.join(coefficients.ct_sets())}."
+        )
+
+
 def ct_effective_dose(
     parts: Sequence[Dlp],
     regions: frozenset[str],
@@ -63,10 +71,7 @@ def ct_effective_dose(
         DosimetryError: there is no such coefficient set.
 
     """
-    if coefficient_set not in coefficients.ct_sets():
-        raise DosimetryError(
-            f"There is no coefficient set {coefficient_set!r} for CT. Known: {', '.join(coefficients.ct_sets())}."
-        )
+    check_coefficient_set(coefficient_set)
     if bad := bad_number(QUANTITY, "The age", age_years, zero_allowed=True):
         return bad
     assert age_years is not None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from doseatlas.dosimetry.ct_effective_dose import Dlp
 from doseatlas.dosimetry.estimate import DosimetryError, Estimate, NotEstimated
@@ -18,24 +18,9 @@ from doseatlas.dosimetry.patient_size import PatientSize
 from doseatlas.dosimetry.ssde import QUANTITY, Region, ssde
 from doseatlas.model import Note
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
 _SAME_PLACE_MM = 0.01
 _OF_SCAN = "CTDIvol of the scan"
 _SAME_CTDI = 0.001  # relative; what is stated of the whole scan is written alike in all images
-
-
-class AxialImage(NamedTuple):
-    """One axial image as its object states it; ``None`` is not stated."""
-
-    z_mm: float
-    pixels: npt.NDArray[Any]
-    pixel_spacing_mm: tuple[float, float] | None
-    rescale_slope: float | None
-    rescale_intercept: float | None
-    ctdi_vol_mgy: float | None = None
-    tube_current_ma: float | None = None
 
 
 class MeasuredImage(NamedTuple):
@@ -70,8 +55,8 @@ class ScanProfile(NamedTuple):
     left_out: tuple[tuple[float, NotEstimated], ...]
 
 
-def scan_profile(
-    images: Sequence[AxialImage],
+def profile_of_measured(
+    images: Sequence[MeasuredImage],
     *,
     ctdi_vol_mgy: float | None,
     phantom_cm: int | None,
@@ -88,38 +73,6 @@ def scan_profile(
         ctdi_relative_uncertainty: relative standard uncertainty of CTDIvol, common to all images.
 
     """
-    return profile_of_measured(
-        [measured(image) for image in _one_per_position(images)],
-        ctdi_vol_mgy=ctdi_vol_mgy,
-        phantom_cm=phantom_cm,
-        region=region,
-        ctdi_relative_uncertainty=ctdi_relative_uncertainty,
-    )
-
-
-def measured(image: AxialImage) -> MeasuredImage:
-    """Return what an image says of the patient's size; its pixels may be forgotten then."""
-    from doseatlas.dosimetry.water_equivalent import body_section
-
-    section = body_section(
-        image.pixels,
-        pixel_spacing_mm=image.pixel_spacing_mm,
-        rescale_slope=image.rescale_slope,
-        rescale_intercept=image.rescale_intercept,
-    )
-    size = section if isinstance(section, NotEstimated) else section.size()
-    return MeasuredImage(image.z_mm, size, image.ctdi_vol_mgy, image.tube_current_ma)
-
-
-def profile_of_measured(
-    images: Sequence[MeasuredImage],
-    *,
-    ctdi_vol_mgy: float | None,
-    phantom_cm: int | None,
-    region: Region,
-    ctdi_relative_uncertainty: float = 0.0,
-) -> ScanProfile | NotEstimated:
-    """Return what :func:`scan_profile` does, from images that were measured one by one."""
     placed = _one_per_position(images)
     left_out = tuple((image.z_mm, image.size) for image in placed if isinstance(image.size, NotEstimated))
     good = [(image, image.size) for image in placed if isinstance(image.size, PatientSize)]
@@ -224,11 +177,8 @@ def dlp_by_region(
     return SplitDlp(tuple(split), beside / total, "length alone" if how is _OF_SCAN else how)
 
 
-_Image = TypeVar("_Image", AxialImage, MeasuredImage)
-
-
-def _one_per_position(images: Sequence[_Image]) -> list[_Image]:
-    placed: list[_Image] = []
+def _one_per_position(images: Sequence[MeasuredImage]) -> list[MeasuredImage]:
+    placed: list[MeasuredImage] = []
     for image in sorted((image for image in images if isfinite(image.z_mm)), key=lambda image: image.z_mm):
         if not placed or image.z_mm - placed[-1].z_mm > _SAME_PLACE_MM:
             placed.append(image)

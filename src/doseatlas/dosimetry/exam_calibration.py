@@ -158,7 +158,7 @@ class ExamCalibration(NamedTuple):
 
 def exam_calibration(exam: Exam, device: str | None, certificates: CertificateBook) -> ExamCalibration:
     """Return what can be asked about an exam's certificates; ``device`` is the name under which they know it."""
-    return ExamCalibration(certificates, device, _day(exam.study_date))
+    return ExamCalibration(certificates, device, exam.study_day)
 
 
 def corrected_displays(
@@ -227,10 +227,3 @@ def _beams(quantity: str, exam: Exam, scans: Sequence[Event]) -> list[Beam]:
 
 def _beam(share: float, event: Event) -> Beam:
     return Beam(share, event.kvp, event.half_value_layer_mm, event.phantom_cm)
-
-
-def _day(text: str | None) -> dt.date | None:
-    try:
-        return dt.date.fromisoformat(text) if text else None
-    except ValueError:
-        return None

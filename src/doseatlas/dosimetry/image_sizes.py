@@ -22,6 +22,7 @@ from doseatlas.model import Note, Record
 
 if TYPE_CHECKING:
     from doseatlas.dicom import CtImage
+    from doseatlas.dosimetry.localiser import LocaliserLines
 
 PLACE_MM, WIDTH_MM = 5.0, 10.0
 """Length of table for which one diameter, and one width, is kept."""
@@ -172,16 +173,21 @@ def _uid(text: str) -> str:
     return text[:64].encode("ascii", "replace").decode()
 
 
-def _of_localiser(image: CtImage) -> ImageSizes:
+def lines_of_image(image: CtImage) -> LocaliserLines | NotEstimated:
+    """Return the lines of a localiser, which is decoded for them."""
     from doseatlas.dosimetry.localiser import localiser_lines
 
-    lines = localiser_lines(
+    return localiser_lines(
         image.decoded(),
         pixel_spacing_mm=image.pixel_spacing_mm,
         position_mm=image.position_mm,
         row_direction=image.row_direction,
         column_direction=image.column_direction,
     )
+
+
+def _of_localiser(image: CtImage) -> ImageSizes:
+    lines = lines_of_image(image)
     if isinstance(lines, NotEstimated):
         return ImageSizes()
     by_cell: dict[int, list[float]] = {}

@@ -27,7 +27,6 @@ from doseatlas.dosimetry.body_kernel import (
     totals,
 )
 from doseatlas.dosimetry.estimate import NotEstimated
-from doseatlas.dosimetry.patient_size import PatientSize
 from doseatlas.dosimetry.table_line import table_cut
 from doseatlas.dosimetry.truncation import missing_pixels
 from doseatlas.dosimetry.uncertainty import of_product
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     Pixels = npt.NDArray[Any]
 
 QUANTITY = "water_equivalent_diameter_mm"
-SOURCE = "AAPM Report 220 (2014), eq. 4"
 _BODY_HU, _PADDING_HU, _METAL_HU = -500.0, -1100.0, 2500.0
 _THIN_MM, _FLAT_MM, _FLAT_RATIO = 8.0, 80.0, 4.0
 _SMALLEST_PART_MM2 = 200.0
@@ -59,16 +57,6 @@ class BodySection(NamedTuple):
     table_removed: bool
     truncated_share: float
     flags: tuple[Note, ...]
-
-    def size(self) -> PatientSize:
-        """Return the diameter in the form in which SSDE takes it."""
-        return PatientSize(
-            diameter_mm=self.water_equivalent_diameter_mm,
-            relative_standard_uncertainty=self.relative_standard_uncertainty,
-            method="water-equivalent diameter from axial images",
-            source=SOURCE,
-            flags=self.flags,
-        )
 
 
 def body_section(

@@ -255,6 +255,14 @@ class Exam(Record, frozen=True, kw_only=True):
     notes: tuple[Note, ...] = ()
     error: Refusal | None = None
 
+    @property
+    def study_day(self) -> dt.date | None:
+        """The day of the study; ``None`` where what is stated is no date."""
+        try:
+            return dt.date.fromisoformat(self.study_date) if self.study_date else None
+        except ValueError:
+            return None
+
 
 class Reading(Record, frozen=True, kw_only=True):
     """The result of reading one object: the exam that it states, and whose it is."""

@@ -6,7 +6,6 @@ the exam. A value that the exam does not state is ``None``.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -34,7 +33,7 @@ def summarise(exam: Exam, classification: Classification) -> dict[str, object]:
     main = _main_event(exam)
     totals, device = exam.totals, exam.device
     row: dict[str, object] = {
-        "study_date": _date(exam.study_date),
+        "study_date": exam.study_day,
         "kind": exam.kind,
         "modality": _MODALITY.get(exam.kind) if exam.modality in _REPORT_MODALITIES else exam.modality,
         "device": device_name(device),
@@ -92,14 +91,6 @@ def device_name(device: Device) -> str | None:
     """Return one name for a physical device: manufacturer, model and station name, else serial number."""
     parts = (device.manufacturer, device.model, device.station_name or device.serial_number)
     return " ".join(part for part in parts if part) or None
-
-
-@lru_cache(maxsize=4096)
-def _date(text: str | None) -> dt.date | None:
-    try:
-        return dt.date.fromisoformat(text) if text else None
-    except ValueError:
-        return None
 
 
 _NOTHING: dict[str, None] = dict.fromkeys(

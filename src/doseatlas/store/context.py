@@ -27,7 +27,7 @@ from doseatlas.store.context_records import (
     Statement,
 )
 from doseatlas.store.database import in_parts
-from doseatlas.store.derive import derive, exam_id, plain_text, unpack_exam
+from doseatlas.store.derive import derive, key_of, plain_text, unpack_exam
 from doseatlas.store.estimates import estimates_beside, keys_beside, with_estimates
 from doseatlas.store.filling import ACCESSION, FIELDS, PATIENT, PREFIX, STUDY, context_of, fill, in_exam
 from doseatlas.store.identity import accession_pseudonym, masked, patient_pseudonym
@@ -180,8 +180,7 @@ def _keys(statement: Statement, key: bytes | None) -> dict[str, int]:
     found: dict[str, int] = {}
     if statement.study_instance_uid:
         for kind in get_args(Kind):  # an exam is kept under its study and its kind
-            exam = Exam(kind=kind, study_instance_uid=statement.study_instance_uid)
-            found[PREFIX[STUDY] + exam_id(exam)] = STUDY
+            found[PREFIX[STUDY] + key_of(kind, statement.study_instance_uid)] = STUDY
     if statement.accession_number:
         identity = Identity(accession_number=statement.accession_number)
         found[PREFIX[ACCESSION] + str(_kept(accession_pseudonym, key, identity, "accession_number"))] = ACCESSION

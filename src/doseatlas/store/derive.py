@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from doseatlas.dosimetry import ImageSizes
-from doseatlas.model import Exam
+from doseatlas.model import Exam, Kind
 from doseatlas.standardise import classify, exam_kind_key, mapping_key, summarise
 from doseatlas.store.archive import compress, decompress
 from doseatlas.store.dose_rules import DoseRules, dose_columns
@@ -51,6 +51,11 @@ def exam_id(exam: Exam) -> str:
     """Return the key of the merged exam that an object belongs to: the same for every object of a study and kind."""
     study, kind = exam_kind_key(exam)
     return hashlib.sha256(f"{kind}\n{study}".encode()).hexdigest()[:32]
+
+
+def key_of(kind: Kind, study_instance_uid: str) -> str:
+    """Return the key of a study's exam of a kind, whether or not the store holds it."""
+    return exam_id(Exam(kind=kind, study_instance_uid=study_instance_uid))
 
 
 def study_id(exam: Exam) -> str | None:

@@ -11,20 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 from sqlalchemy import Connection, Table, select
 
-from doseatlas.model import Exam, Note
+from doseatlas.model import Exam, Kind, Note
 from doseatlas.store.database import in_parts
-from doseatlas.store.derive import exam_id, unpack_exam
+from doseatlas.store.derive import key_of, unpack_exam
 
-_ESTIMATED = ("ct", "projection", "mammography", "nuclear")
+_ESTIMATED: tuple[Kind, ...] = ("ct", "projection", "mammography", "nuclear")
 
 
 def keys_beside(exam: Exam) -> tuple[str, ...]:
     """Return the keys of the exams of the same study that bear on this one: its estimates, or what they estimate."""
     if not exam.study_instance_uid:
         return ()
-    kinds = _ESTIMATED if exam.kind == "estimate" else ("estimate",)
+    kinds: tuple[Kind, ...] = _ESTIMATED if exam.kind == "estimate" else ("estimate",)
     study = exam.study_instance_uid
-    return tuple(exam_id(Exam(kind=kind, study_instance_uid=study)) for kind in kinds)  # type: ignore[arg-type]
+    return tuple(key_of(kind, study) for kind in kinds)
 
 
 def kept_keys(connection: Connection, objects: Table, keys: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from doseatlas.model import Exam, Kind
 from doseatlas.store.database import in_parts
-from doseatlas.store.derive import exam_id, unpack_exam
+from doseatlas.store.derive import key_of, unpack_exam
 from doseatlas.store.schema import exams, objects
 
 if TYPE_CHECKING:
@@ -31,11 +31,7 @@ def held(store: Store, study_instance_uids: Collection[str]) -> dict[str, Held]:
         StoreError: the store cannot be read.
 
     """
-    study_of = {
-        exam_id(Exam(kind=kind, study_instance_uid=study)): study
-        for study in study_instance_uids
-        for kind in get_args(Kind)
-    }
+    study_of = {key_of(kind, study): study for study in study_instance_uids for kind in get_args(Kind)}
     found: dict[str, Held] = {}
     with store.database.reading() as connection:
         for part in in_parts(list(study_of)):
@@ -62,7 +58,7 @@ def exams_of_study(store: OpenStore, exam_key: str) -> dict[Kind, str]:
         study = None if data is None else unpack_exam(data).study_instance_uid
         if not study:
             return {}
-        keys: dict[str, Kind] = {exam_id(Exam(kind=kind, study_instance_uid=study)): kind for kind in get_args(Kind)}
+        keys: dict[str, Kind] = {key_of(kind, study): kind for kind in get_args(Kind)}
         found = connection.execute(select(exams.c.exam_id).where(exams.c.exam_id.in_(keys))).scalars().all()
     return {keys[key]: key for key in sorted(found) if key != exam_key and keys[key] != "estimate"}
 

@@ -22,10 +22,10 @@ from sqlalchemy import Connection, delete, insert, select
 
 from doseatlas.dicom import Limits, ct_images, most_image_bytes
 from doseatlas.dosimetry import ImageSizes, sizes_of_images, united
-from doseatlas.model import Exam, StoreError
+from doseatlas.model import StoreError
 from doseatlas.store.archive import compress, decompress
 from doseatlas.store.database import Database, in_parts
-from doseatlas.store.derive import exam_id
+from doseatlas.store.derive import key_of
 from doseatlas.store.schema import image_sizes
 
 # CT images, enhanced and legacy converted ones; UIDs of odd length end in a null (PS3.5 9.1).
@@ -66,7 +66,7 @@ def measured_image(where: Path | Member, limits: Limits, database: Database | No
             study = images[0].study_instance_uid if images else None
             if study is None:
                 return None
-            key = exam_id(Exam(kind="ct", study_instance_uid=study))
+            key = key_of("ct", study)
             known = None
             if database is not None:
                 with database.reading() as connection:

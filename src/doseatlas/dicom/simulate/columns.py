@@ -62,7 +62,6 @@ def mart_columns(
     put = {f.fault: rng.random(exams) < f.rate for f in faults().values()}
     columns = _stated(world, cells, cell, day, patient, put)
     columns |= _doses(rng, world, cells, cell, day, patient, put)
-    columns["study_id"] = np.full(exams, None, dtype=object)
     columns["exam_id"] = np.array([f"sim-{seed}-{number}" for number in range(exams)], dtype=object)
     return columns
 
@@ -197,6 +196,7 @@ def _stated(
         "model": text(lambda f, d, p: d.model.model),
         "procedure": text(lambda f, d, p: p.procedure),
         "procedure_text": text(lambda f, d, p: names_of(f, p)[0]),
+        "study_id": np.full(len(date), None, dtype=object),  # a made-up exam is alone in its study
         "indication": np.full(len(date), None, dtype=object),  # no object states one
         "protocol": np.where(patient["child"] & ~adult_protocol, protocol_name(True), protocol_name(False)),
         "mapped_by": text(lambda f, d, p: "rule"),

@@ -6,7 +6,6 @@ cannot be placed is named with its air kerma; the rest is then a lower limit.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -87,7 +86,7 @@ def cumulative_skin_dose(
     parts = tuple(
         ProcedureDose(
             exam_id=one.exam_id,
-            study_date=_date(one.exam.study_date),
+            study_date=one.exam.study_day,
             device=one.device,
             procedure=one.procedure,
             reference_air_kerma_mgy=one.exam.totals.reference_air_kerma_mgy,
@@ -104,13 +103,6 @@ def cumulative_skin_dose(
         notes=(*_lower_limit(parts), *whole.answer.notes),
     )
     return CumulativeMap(SkinMap(answer, whole.mesh, whole.dose_mgy), parts)
-
-
-def _date(text: str | None) -> dt.date | None:
-    try:
-        return dt.date.fromisoformat(text) if text else None
-    except ValueError:
-        return None
 
 
 def _placed(number: int, one: OneProcedure, events: tuple[Event, ...], body: Body, options: Options) -> _Placed | str:
